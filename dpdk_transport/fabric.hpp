@@ -1,0 +1,72 @@
+// What the layers above see of the links: messages to peers, reliable, in order per peer, each
+// delivered once. One thread (the data plane) owns a Fabric and calls everything here.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "proto/bytes.hpp"
+#include "proto/ids.hpp"
+#include "proto/result.hpp"
+#include "proto/time.hpp"
+
+namespace vsmp::fabric {
+
+// What a message is about; the layer that owns a channel decodes its payload.
+enum class Channel : std::uint8_t {
+    coherence = 1,  // page_fault_broker
+    vcpu,           // vcpu_shipper: hand-over of vCPUs
+    interrupt,      // interrupts, INIT, SIPI, EOI
+    device,         // port and memory-mapped I/O of devices that live elsewhere
+    clock,          // time-stamp counter comparison at start
+    test,           // benches and tests
+};
+
+// Largest payload (head + body) of one message. One Ethernet frame with a 9000-byte MTU carries
+// it together with the frame header.
+inline constexpr std::size_t kMaxPayload = 8936;
+
+struct PeerCounters {
+    std::uint64_t frames_sent = 0, frames_received = 0;
+    std::uint64_t bytes_sent = 0, bytes_received = 0;  // whole frames, without FCS
+    std::uint64_t messages_sent = 0, messages_received = 0;
+    std::uint64_t retransmissions = 0, duplicates = 0, out_of_order = 0, rejected = 0;
+};
+
+enum class PeerState : std::uint8_t { connecting, up, lost };
+
+// The data-plane side of the links of one node.
+class Fabric {
+  public:
+    // Called for each message, in order per peer. `payload` is valid during the call only.
+    using Deliver = std::function<void(NodeId from, Channel channel, ByteView payload)>;
+
+    virtual ~Fabric() = default;
+
+    // Queues head followed by body (either may be empty); both are copied before it returns.
+    // `to` is another node and at most kMaxPayload bytes; anything else aborts. Beyond the peer's
+    // window messages wait in a bounded queue; see congested().
+    virtual void send(NodeId to, Channel channel, ByteView head, ByteView body = {}) = 0;
+    // True while some peer's queue is above its high-water mark. The caller then stops what makes
+    // new messages (faults, ships, device requests); answers always still fit.
+    virtual bool congested() const = 0;
+
+    // Receives, delivers, acknowledges, retransmits what is due and transmits what is queued.
+    // Returns whether anything was received.
+    virtual bool poll(Instant now, const Deliver& deliver) = 0;
+    // When poll() wants to be called next though nothing arrives (retransmission, delayed ack).
+    virtual std::optional<Instant> next_deadline() const = 0;
+
+    // Readable when a frame may have arrived: to sleep on with epoll/ppoll. `arm_wakeup` is called
+    // right before sleeping and says false when frames are already there; `disarm_wakeup` after.
+    virtual int wakeup_fd() const = 0;
+    virtual bool arm_wakeup() = 0;
+    virtual void disarm_wakeup() = 0;
+
+    virtual PeerState peer_state(NodeId peer) const = 0;
+    virtual PeerCounters counters(NodeId peer) const = 0;
+};
+
+}  // namespace vsmp::fabric

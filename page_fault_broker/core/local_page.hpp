@@ -1,0 +1,50 @@
+// One page as one node sees it: what its vCPUs may do with it, and the one request it may have
+// under way. Every node, home included, has a LocalPage for every page.
+#pragma once
+
+#include "page_fault_broker/core/step.hpp"
+
+namespace vsmp::coherence {
+
+enum class Permission : std::uint8_t { none, shared, exclusive };
+enum class Request : std::uint8_t { none, read, write };
+// What somebody else asked of a page that is being held; served when the hold is over.
+enum class Deferred : std::uint8_t { none, forward_read, forward_write, invalidate };
+
+struct LocalPage {
+    Permission permission = Permission::none;
+    Request request = Request::none;
+    bool granted = false;          // data or grant is here, acks still missing
+    bool held = false;             // obtained a moment ago: its vCPU shall get one turn
+    Deferred deferred = Deferred::none;
+    std::uint8_t deferred_requester = 0;
+    std::uint8_t deferred_acks = 0;
+    std::int16_t acks_missing = 0;  // below zero while acks overtook the grant
+
+    friend bool operator==(const LocalPage&, const LocalPage&) = default;
+};
+
+enum class LocalEventKind : std::uint8_t {
+    fault,         // a vCPU (or a device) of this node wants `access`
+    message,       // forward_*, invalidate*, *_data or upgrade_grant arrived
+    hold_expired,  // answer to start_hold
+};
+
+struct LocalEvent {
+    LocalEventKind kind{};
+    Access access = Access::read;  // fault
+    Message message;               // message
+};
+
+struct LocalStep {
+    LocalPage next;
+    ActionList<6> actions;
+};
+
+// Faults may be spurious (the page came while the fault was in flight): the answer is then to map
+// what is already permitted. Messages that the protocol cannot produce in this state are broken
+// invariants: links are reliable, ordered and checked, and the decoder has seen the message.
+LocalStep step(NodeId self, NodeId home, PageNumber page, const LocalPage& state,
+               const LocalEvent& event);
+
+}  // namespace vsmp::coherence

@@ -1,0 +1,62 @@
+// Coherence messages between nodes. docs/PROTOCOL.md tells the whole story; in short: a home-based
+// directory that serves one transaction per page at a time, one writer or many readers.
+//
+//   requester --ReadRequest/WriteRequest--> home
+//   home --ForwardRead/ForwardWrite--> a node with the contents --SharedData/ExclusiveData--> requester
+//   home --Invalidate--> each other sharer --InvalidateAck--> requester
+//   home --UpgradeGrant--> requester that is itself a sharer (no contents travel)
+//   requester --Done--> home, which then serves the next request for that page
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "proto/bytes.hpp"
+#include "proto/ids.hpp"
+
+namespace vsmp::coherence {
+
+enum class MessageKind : std::uint8_t {
+    read_request = 1,
+    write_request,
+    forward_read,
+    forward_write,
+    invalidate,
+    invalidate_ack,
+    shared_data,
+    exclusive_data,
+    upgrade_grant,
+    done,
+};
+
+// How the contents of a page travel with a message.
+enum class Contents : std::uint8_t { none, zero, page };
+
+struct Message {
+    MessageKind kind{};
+    PageNumber page;
+    NodeId requester;        // on whose behalf; the sender itself in *_request and done
+    std::uint8_t acks = 0;   // exclusive_data, upgrade_grant, forward_write: how many
+                             // invalidate_ack the requester has to collect
+    Contents contents = Contents::none;  // shared_data and exclusive_data only
+
+    friend bool operator==(const Message&, const Message&) = default;
+};
+
+// kind u8, contents u8, acks u8, requester u8, reserved u32 (zero), page u64: 16 bytes, then
+// kPageSize bytes of contents when contents == page.
+inline constexpr std::size_t kMessageHeaderSize = 16;
+
+struct DecodedMessage {
+    Message message;
+    ByteView contents;  // kPageSize bytes, or empty; points into the decoded bytes
+};
+
+// Writes the header only; the contents follow as the caller's second segment.
+void encode(const Message& message, ByteWriter& to);
+// nullopt when malformed: unknown kind, page >= page_count, requester >= node_count, wrong length,
+// contents on a kind that carries none, acks >= node_count.
+std::optional<DecodedMessage> decode(ByteView bytes, std::uint64_t page_count,
+                                     std::size_t node_count);
+
+}  // namespace vsmp::coherence

@@ -1,0 +1,49 @@
+// What a protocol function returns: the next state, and what has to be done, in that order.
+#pragma once
+
+#include <array>
+#include <cstddef>
+
+#include "page_fault_broker/core/message.hpp"
+#include "proto/check.hpp"
+
+namespace vsmp::coherence {
+
+enum class ActionKind : std::uint8_t {
+    send,           // `message` to `to`. A data message is sent with the page's contents as they
+                    // are when the action is performed, so revoke_* stands before it
+    store_contents, // the contents that came with the event become the page's contents
+    map_shared,     // vCPUs may read; wakes those that wait for the page
+    map_exclusive,  // vCPUs may read and write; wakes those that wait for the page
+    revoke_write,   // vCPUs may only read from now on
+    revoke_all,     // no vCPU may touch the page from now on
+    start_hold,     // report hold_expired for this page when the hold time is over
+};
+
+struct Action {
+    ActionKind kind{};
+    NodeId to;        // send
+    Message message;  // send
+
+    friend bool operator==(const Action&, const Action&) = default;
+};
+
+// A step never needs more than `Capacity` actions; more is a broken invariant.
+template <std::size_t Capacity>
+class ActionList {
+  public:
+    void push(const Action& action) {
+        VSMP_CHECK(size_ < Capacity, "a protocol step has too many actions");
+        actions_[size_++] = action;
+    }
+    const Action* begin() const { return actions_.data(); }
+    const Action* end() const { return actions_.data() + size_; }
+    std::size_t size() const { return size_; }
+    bool empty() const { return size_ == 0; }
+
+  private:
+    std::array<Action, Capacity> actions_{};
+    std::size_t size_ = 0;
+};
+
+}  // namespace vsmp::coherence
