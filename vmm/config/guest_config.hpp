@@ -1,0 +1,61 @@
+// A guest as its domain XML describes it, checked: what every node of it must know.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "proto/ids.hpp"
+#include "proto/time.hpp"
+
+namespace vsmp {
+
+// How a node's link reaches the others; one <vsmp:link> of the XML.
+struct AfPacketLink {
+    std::string interface;  // existing network interface, e.g. one end of a veth pair
+};
+struct VhostUserLink {  // two nodes of one host: virtio_user server here, vhost client there
+    std::string socket;
+};
+struct PciLink {
+    std::string address;  // domain:bus:device.function
+};
+// Nodes of one host, no link named: vsmp-run --local makes the pairs itself.
+struct AutoLink {};
+using LinkConfig = std::variant<AutoLink, AfPacketLink, VhostUserLink, PciLink>;
+
+struct NodeConfig {
+    NodeId id;
+    std::string host;                 // "local", or HOST[:PORT] of a vsmpd
+    std::uint64_t memory_bytes = 0;   // what its NUMA cell contributes; whole MiB
+    std::vector<VcpuId> vcpus;        // of its NUMA cell; may be empty
+    LinkConfig link;
+};
+
+struct BootConfig {
+    std::string kernel;  // path on the machine of vsmp-run
+    std::string initrd;  // empty: none
+    std::string command_line;
+};
+
+// What to do with a vCPU once the guest is up.
+enum class Spread : std::uint8_t {
+    none,         // all stay on node 0 until told otherwise
+    round_robin,  // each goes to the node whose NUMA cell lists it
+};
+
+struct GuestConfig {
+    std::string name;
+    std::string uuid;
+    std::uint16_t vcpu_count = 0;
+    std::vector<NodeConfig> nodes;             // index = NodeId
+    std::vector<std::vector<std::uint8_t>> distances;  // SLIT, [from][to]; 10 on the diagonal
+    BootConfig boot;
+    std::string policy = "always-fetch";
+    Spread spread = Spread::round_robin;
+    Duration hold = std::chrono::microseconds(500);
+    std::uint16_t vlan = 0;  // 0: untagged
+};
+
+}  // namespace vsmp

@@ -1,0 +1,84 @@
+// One node: its share of the guest's machine, wired together. main() of vsmp-node makes one and
+// talks to it from the control thread; the data plane and the vCPUs have threads of their own.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dpdk_transport/fabric.hpp"
+#include "proto/result.hpp"
+#include "vmm/config/guest_config.hpp"
+
+namespace vsmp {
+
+// One CPUID leaf as the guest shall see it on every node (SDM vol. 2A, CPUID).
+struct CpuidLeaf {
+    std::uint32_t function = 0, index = 0, flags = 0;  // flags as in struct kvm_cpuid_entry2
+    std::uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+};
+
+// What a node reports before the guest exists, so that the launcher can find what all share.
+struct NodeFacts {
+    std::string host_kernel;
+    std::uint64_t tsc_khz = 0;
+    bool nested_paging = false;
+    std::vector<CpuidLeaf> cpuid;  // KVM_GET_SUPPORTED_CPUID
+};
+Result<NodeFacts> gather_node_facts();
+
+struct NodeSetup {
+    GuestConfig guest;
+    NodeId self;
+    std::uint64_t incarnation = 0;  // differs for each start of a guest; frames of others are dropped
+    std::vector<CpuidLeaf> cpuid;   // common to all nodes
+    std::uint64_t tsc_khz = 0;
+    std::vector<std::byte> kernel;  // node 0 only
+    std::vector<std::byte> initrd;
+};
+
+struct NodeStats {
+    struct VcpuStats {
+        VcpuId id;
+        bool here = false;
+        std::uint64_t exits = 0;
+    };
+    std::uint64_t faults = 0, fetches_read = 0, fetches_write = 0, upgrades = 0;
+    std::uint64_t invalidations = 0;  // pages taken from this node's vCPUs
+    std::uint64_t zero_pages = 0;     // fetches answered with a flag instead of contents
+    std::uint64_t ships_out = 0, ships_in = 0;
+    std::uint64_t ship_frame_bytes_max = 0;
+    std::vector<std::uint32_t> ship_blackout_us;  // one per arrival, newest last, bounded
+    std::vector<std::uint32_t> ship_frame_bytes;
+    std::vector<VcpuStats> vcpus;
+    fabric::PeerCounters fabric;  // summed over peers
+};
+
+enum class GuestEnd : std::uint8_t { power_off, reset, crashed };
+
+// Called from any of the node's threads; must not block and not call back into Node.
+class NodeObserver {
+  public:
+    virtual ~NodeObserver() = default;
+    virtual void on_links_up() = 0;
+    virtual void on_console_output(std::string bytes) = 0;
+    virtual void on_guest_ended(GuestEnd how, std::string detail) = 0;
+    virtual void on_failed(Error error) = 0;  // this node cannot go on; the guest is lost
+};
+
+class Node {
+  public:
+    virtual ~Node() = default;  // stops everything and joins the threads
+    // Opens the link and waits for the peers without running the guest.
+    static Result<std::unique_ptr<Node>> create(NodeSetup setup, NodeObserver& observer);
+
+    // All nodes' links are up: load the kernel (node 0) and let the vCPUs run.
+    virtual Result<void> start() = 0;
+    virtual void console_input(std::string bytes) = 0;
+    // Asks a vCPU that is here to go elsewhere. An error when it is not here or no such node is;
+    // the ship itself happens soon after, see stats().
+    virtual Result<void> ship(VcpuId vcpu, NodeId to) = 0;
+    virtual NodeStats stats() const = 0;
+};
+
+}  // namespace vsmp
