@@ -71,14 +71,14 @@ trap 'exit 129' HUP
 # The same bytes give the same name: what caches are keyed by. Arguments: files, or - for stdin.
 content_key() { cat -- "$@" | sha256sum | cut -c1-16; }
 
-# with_lock FILE COMMAND..: one at a time on this machine.
+# with_lock FILE COMMAND..: one at a time on this machine. COMMAND is not called with || behind it,
+# because bash would then go on after errors inside it.
 with_lock() {
-    local file=$1 fd status=0
+    local file=$1 fd
     shift
     mkdir -p "$(dirname "$file")"
     exec {fd}>"$file"
     flock -w 900 "$fd" || die "waited 15 minutes for another process that holds $file"
-    "$@" || status=$?
+    "$@"
     exec {fd}>&-
-    return "$status"
 }
