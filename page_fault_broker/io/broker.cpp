@@ -19,6 +19,9 @@ namespace {
 // Pages mapped at once when a page of this node's own that nobody shares is touched first.
 constexpr std::uint64_t kFaultAround = 16;
 
+// Holds a page whose vCPU left before it came.
+constexpr coherence::Claimant kNobody{~0u};
+
 void must(const Result<void>& result, std::string_view why) {
     if (!result) VSMP_CHECK(false, result.error().in(std::string{why}).message);
 }
@@ -154,7 +157,7 @@ void Broker::perform(PageNumber page, const Action& action, ByteView contents, I
             send(action.to, action.message);
             return;
         case ActionKind::store_contents:
-            store(page, action.message, contents);
+            store(page, contents);
             return;
         case ActionKind::map_shared:
             populate(page);
@@ -173,12 +176,13 @@ void Broker::perform(PageNumber page, const Action& action, ByteView contents, I
             mapped_[page.value()] = false;
             return;
         case ActionKind::start_hold: {
-            // The first who asked has the claim; whoever else waits is served by the same mapping.
-            const auto first = std::find_if(waiting_.begin(), waiting_.end(),
-                                            [&](const Waiting& w) { return w.page == page; });
-            const coherence::Claimant claimant =
-                first != waiting_.end() ? first->claimant : coherence::Claimant{~0u};
-            holds_.on_granted(claimant, page, now);
+            bool claimed = false;
+            for (const Waiting& w : waiting_) {
+                if (w.page != page) continue;
+                holds_.on_granted(w.claimant, page, now);
+                claimed = true;
+            }
+            if (!claimed) holds_.on_granted(kNobody, page, now);
             std::erase_if(waiting_, [&](const Waiting& w) { return w.page == page; });
             return;
         }
@@ -212,10 +216,9 @@ void Broker::drain_loopback(Instant now) {
     }
 }
 
-void Broker::store(PageNumber page, const Message& message, ByteView contents) {
+void Broker::store(PageNumber page, ByteView contents) {
     std::span<std::byte, kPageSize> to = memory_.contents(page);
-    if (message.contents == Contents::page) {
-        VSMP_CHECK(contents.size() == kPageSize, "page contents lost on the way to the page");
+    if (!contents.empty()) {  // else it came as the zero flag
         std::memcpy(to.data(), contents.data(), kPageSize);
         populated_[page.value()] = true;
         return;

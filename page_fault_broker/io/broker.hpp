@@ -77,7 +77,7 @@ class Broker {
     void perform(PageNumber page, const coherence::Action& action, ByteView contents, Instant now);
     void send(NodeId to, coherence::Message message);
     void drain_loopback(Instant now);
-    void store(PageNumber page, const coherence::Message& message, ByteView contents);
+    void store(PageNumber page, ByteView contents);
     void map_exclusive(PageNumber page);
     void populate(PageNumber page);
     std::uint64_t fault_around(PageNumber page);
