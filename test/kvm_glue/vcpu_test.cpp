@@ -185,7 +185,9 @@ TEST(Vcpu, TscOffset) {
     tiny.guest.code(TinyGuest::kCode, {0x0f, 0x31, 0xf4});  // rdtsc; hlt
     Vcpu vcpu = tiny.vcpu(VcpuId(0), TinyGuest::kCode);
     const std::uint64_t offset = std::uint64_t{1} << 60;
-    if (!vcpu.set_tsc_offset(offset)) EXPECT_TRUE(vcpu.set_tsc_offset(*vcpu.tsc_offset()));
+    if (!vcpu.set_tsc_offset(offset)) {
+        EXPECT_TRUE(vcpu.set_tsc_offset(*vcpu.tsc_offset()));
+    }
     const std::uint64_t before = __builtin_ia32_rdtsc() + *vcpu.tsc_offset();
     expect<HltExit>(vcpu.run());
     const std::uint64_t after = __builtin_ia32_rdtsc() + *vcpu.tsc_offset();
