@@ -1,8 +1,11 @@
 // Can this host run vsmp, and if not, everything that is missing in one message.
 #pragma once
 
+#include <compare>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "proto/result.hpp"
@@ -28,6 +31,13 @@ struct Facts {
     std::uint64_t tsc_khz = 0;         // 0: unknown
     std::vector<std::string> missing;  // one phrase each; empty when KVM is usable
 };
+
+struct KernelVersion {
+    unsigned major = 0, minor = 0;
+    friend auto operator<=>(const KernelVersion&, const KernelVersion&) = default;
+};
+// The version at the start of what `uname -r` says.
+std::optional<KernelVersion> parse_kernel_release(std::string_view release);
 
 // Never fails: what cannot be found out is among `missing`.
 Facts probe();

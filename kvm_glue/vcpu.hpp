@@ -75,7 +75,8 @@ class Vcpu {
     Result<void> set_msrs(std::span<const kvm_msr_entry> entries);
 
     // --- time --------------------------------------------------------------------------------
-    // Guest TSC = host TSC + offset (modulo 2^64).
+    // Guest TSC = host TSC + offset (modulo 2^64). Setting fails where KVM cannot offset the TSC
+    // and `offset` is not what it has anyway (0 on the software KVM of kvm_pvm).
     Result<std::uint64_t> tsc_offset() const;
     Result<void> set_tsc_offset(std::uint64_t offset);
     Result<std::uint32_t> tsc_khz() const;

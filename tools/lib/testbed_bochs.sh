@@ -1,0 +1,3 @@
+# The Intel lane.
+# shellcheck shell=bash
+run_bochs() { die "not yet"; }
