@@ -81,6 +81,12 @@ bool Broker::is_remote(const Userfault& fault) const {
                                          : permission == Permission::none;
 }
 
+NodeId Broker::location(PageNumber page) const {
+    const NodeId home = homes_.home_of(page);
+    if (home != self_) return home;
+    return NodeId{home_[page.value() - homes_.first_page_of(self_).value()].owner};
+}
+
 void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Instant now) {
     ++counters_.faults;
     if (is_remote(fault)) {

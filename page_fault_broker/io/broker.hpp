@@ -53,6 +53,8 @@ class Broker {
 
     // Whether answering this fault needs another node.
     bool is_remote(const Userfault& fault) const;
+    // Best guess of where a page that is not here is.
+    NodeId location(PageNumber page) const;
     void on_fault(const Userfault& fault, coherence::Claimant claimant, Instant now);
     // A vCPU left before its fault was answered.
     void on_abandoned(coherence::Claimant claimant, Instant now);

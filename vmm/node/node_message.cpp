@@ -3,7 +3,7 @@
 namespace vsmp {
 namespace {
 
-enum class Kind : std::uint8_t { request = 1, reply, end_of_interrupt, apic_address };
+enum class Kind : std::uint8_t { request = 1, reply, end_of_interrupt, apic_address, micro_report };
 
 void write_kind(Kind kind, ByteWriter& to) { to.write(static_cast<std::uint8_t>(kind)); }
 
@@ -36,6 +36,14 @@ void encode_fields(const ApicAddress& m, ByteWriter& to) {
     to.write(m.logical);
     to.write(m.format);
     to.write(m.mode);
+}
+
+void encode_fields(const MicroReport& m, ByteWriter& to) {
+    write_kind(Kind::micro_report, to);
+    to.write(m.vcpu.value());
+    to.write(m.port);
+    to.write(m.code);
+    to.write(m.value);
 }
 
 bool is_valid(const DeviceRequest& m, std::uint8_t space, std::uint8_t access) {
@@ -83,6 +91,12 @@ std::optional<NodeMessage> decode_node_message(ByteView bytes, std::size_t vcpu_
         m.logical = from.read<std::uint32_t>();
         m.format = from.read<std::uint32_t>();
         m.mode = from.read<std::uint8_t>();
+        return accept(m, known_vcpu);
+    }
+    if (kind == Kind::micro_report) {
+        MicroReport m{.vcpu = vcpu, .port = from.read<std::uint16_t>()};
+        m.code = from.read<std::uint32_t>();
+        m.value = from.read<std::uint64_t>();
         return accept(m, known_vcpu);
     }
     return std::nullopt;

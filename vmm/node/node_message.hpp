@@ -52,7 +52,18 @@ struct ApicAddress {
     friend bool operator==(const ApicAddress&, const ApicAddress&) = default;
 };
 
-using NodeMessage = std::variant<DeviceRequest, DeviceReply, EndOfInterrupt, ApicAddress>;
+// A micro-guest's vCPU told something (vmm/boot/micro.hpp); node 0 collects it.
+struct MicroReport {
+    VcpuId vcpu;
+    std::uint16_t port = 0;  // kReportPort or kFinishPort
+    std::uint32_t code = 0;  // or status
+    std::uint64_t value = 0;
+
+    friend bool operator==(const MicroReport&, const MicroReport&) = default;
+};
+
+using NodeMessage =
+    std::variant<DeviceRequest, DeviceReply, EndOfInterrupt, ApicAddress, MicroReport>;
 
 // kind u8, then the fields in order; at most this many bytes.
 inline constexpr std::size_t kMaxNodeMessage = 32;
