@@ -66,6 +66,9 @@ class Fabric {
     virtual void disarm_wakeup() = 0;
 
     virtual PeerState peer_state(NodeId peer) const = 0;
+    // Why the peer is lost, or what keeps it from coming up: one line for a person; empty when
+    // there is nothing to say.
+    virtual std::string peer_problem(NodeId) const { return {}; }
     virtual PeerCounters counters(NodeId peer) const = 0;
 };
 

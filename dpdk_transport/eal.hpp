@@ -1,0 +1,33 @@
+// DPDK's environment of this process.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proto/result.hpp"
+
+namespace vsmp::fabric {
+
+struct EalOptions {
+    std::size_t memory_mib = 160;          // for frame buffers: about 20 MiB a port
+    std::vector<std::string> pci_devices;  // addresses to drive; none: PCI is not touched
+};
+
+// DPDK allows it once in the life of a process: a second start() is an error, also after the first
+// has been destroyed. Ports keep it alive. Starts DPDK's own two helper threads; the affinity of
+// the calling thread is left as it was. Needs no privilege and no hugepages (PCI devices under
+// uio_pci_generic do need hugepages, and get them from the host's pool).
+class Eal {
+  public:
+    static Result<std::shared_ptr<Eal>> start(const EalOptions& options);
+    Eal(const Eal&) = delete;
+    Eal& operator=(const Eal&) = delete;
+    ~Eal();
+
+  private:
+    Eal() = default;
+};
+
+}  // namespace vsmp::fabric
