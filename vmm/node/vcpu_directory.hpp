@@ -16,8 +16,8 @@ namespace vsmp {
 class LocalVcpus {
   public:
     virtual ~LocalVcpus() = default;
-    // Stop it and read its state: answered by on_captured or on_capture_failed.
-    virtual void capture(VcpuId vcpu) = 0;
+    // Stop it and read its state, it goes to `to`: answered by on_captured or on_capture_failed.
+    virtual void capture(VcpuId vcpu, NodeId to) = 0;
     // Let the captured vCPU go on as it was.
     virtual void resume(VcpuId vcpu) = 0;
     // Load `state` and run: answered by on_installed or on_install_failed.
