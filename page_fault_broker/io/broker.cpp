@@ -57,12 +57,11 @@ NodeId HomeMap::home_of(PageNumber page) const {
 }
 
 Broker::Broker(NodeId self, HomeMap homes, coherence::HoldLimits holds, GuestMemory& memory,
-               UserfaultFd& userfault, fabric::Fabric* fabric)
+               UserfaultFd& userfault)
     : self_(self),
       homes_(std::move(homes)),
       memory_(memory),
       userfault_(userfault),
-      fabric_(fabric),
       holds_(holds),
       local_(homes_.page_count()),
       mapped_(homes_.page_count()),

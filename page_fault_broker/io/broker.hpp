@@ -47,9 +47,11 @@ class HomeMap {
 
 class Broker {
   public:
-    // `fabric` may be null for a guest of one node. All references outlive the broker.
+    // All references outlive the broker.
     Broker(NodeId self, HomeMap homes, coherence::HoldLimits holds, GuestMemory& memory,
-           UserfaultFd& userfault, fabric::Fabric* fabric);
+           UserfaultFd& userfault);
+    // How other nodes are reached; before the first event. Without it the guest has one node.
+    void attach(fabric::Fabric* fabric) { fabric_ = fabric; }
 
     // Whether answering this fault needs another node.
     bool is_remote(const Userfault& fault) const;
@@ -90,7 +92,7 @@ class Broker {
     HomeMap homes_;
     GuestMemory& memory_;
     UserfaultFd& userfault_;
-    fabric::Fabric* fabric_;
+    fabric::Fabric* fabric_ = nullptr;
     coherence::HoldTable holds_;
 
     std::vector<coherence::LocalPage> local_;  // one per page

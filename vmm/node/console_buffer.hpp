@@ -15,20 +15,22 @@ class ConsoleBuffer {
   public:
     explicit ConsoleBuffer(std::function<void(std::string)> out) : out_(std::move(out)) {}
 
-    // Passes whole lines on at once. True when something is left that flush() must pass on soon.
+    // Passes whole lines on at once. True when something was left by a call that found nothing: ask
+    // flush_if_due() when to pass it on.
     bool append(std::string_view bytes);
     void flush();
-    bool empty() const;
-
-    // How long a prompt without a newline may wait.
-    static constexpr Duration kDelay = std::chrono::milliseconds(5);
+    // Passes on what has waited long enough; else says until when it waits.
+    std::optional<Instant> flush_if_due(Instant now);
 
   private:
     static constexpr std::size_t kLongest = 1024;
+    // How long a prompt without a newline may wait.
+    static constexpr Duration kDelay = std::chrono::milliseconds(5);
 
     std::function<void(std::string)> out_;
-    mutable std::mutex mutex_;
+    std::mutex mutex_;
     std::string text_;
+    std::optional<Instant> due_;  // of text_, once flush_if_due() has seen it
 };
 
 }  // namespace vsmp

@@ -29,6 +29,9 @@ struct ShipCounters {
     std::uint64_t out = 0, in = 0;
     std::uint64_t refused = 0;    // by this node or by the destination
     std::uint64_t malformed = 0;  // messages that did not decode
+    std::uint64_t frame_bytes_max = 0;         // whole Ethernet frame with a vCPU's state
+    std::vector<std::uint32_t> frame_bytes;    // of the last ships out, oldest first
+    std::vector<std::uint32_t> blackout_us;    // of the last ships in: stopped there to installed here
 };
 
 class VcpuDirectory {
