@@ -7,16 +7,11 @@
 #include <vector>
 
 #include "dpdk_transport/fabric.hpp"
+#include "proto/cpuid_leaf.hpp"
 #include "proto/result.hpp"
 #include "vmm/config/guest_config.hpp"
 
 namespace vsmp {
-
-// One CPUID leaf as the guest shall see it on every node (SDM vol. 2A, CPUID).
-struct CpuidLeaf {
-    std::uint32_t function = 0, index = 0, flags = 0;  // flags as in struct kvm_cpuid_entry2
-    std::uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
-};
 
 // What a node reports before the guest exists, so that the launcher can find what all share.
 struct NodeFacts {
