@@ -5,6 +5,7 @@
 #include <rte_log.h>
 #include <sched.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -77,7 +78,7 @@ Result<std::vector<std::string>> arguments(const EalOptions& options, const cpu_
 
 }  // namespace
 
-// Keeps DPDK's log away from the user's terminal and its last line for our errors.
+// Keeps DPDK's log away from the user's terminal and the first line, the cause, for our errors.
 class Eal::Log {
   public:
     Log() {
@@ -105,7 +106,7 @@ class Eal::Log {
         std::string line{text, size};
         while (!line.empty() && line.back() == '\n') line.pop_back();
         const std::lock_guard lock{log.mutex_};
-        if (!line.empty()) log.line_ = line.substr(line.find_last_of('\n') + 1);
+        if (log.line_.empty()) log.line_ = line.substr(0, line.find('\n'));
         return static_cast<ssize_t>(size);
     }
 
@@ -127,12 +128,14 @@ Result<std::shared_ptr<Eal>> Eal::start(const EalOptions& options) {
     std::vector<char*> argv;
     for (std::string& argument : list) argv.push_back(argument.data());
 
+    // A fact about the process that DPDK keeps in globals of its own; it says so only on stderr.
+    static std::atomic<bool> started{false};
+    if (started.exchange(true)) return Error{"DPDK can be started only once in a process", EALREADY};
     std::shared_ptr<Eal> eal{new Eal{std::make_unique<Log>()}};
     const int parsed = rte_eal_init(static_cast<int>(argv.size()), argv.data());
     const int code = rte_errno;
     ::sched_setaffinity(0, sizeof cpus, &cpus);
     if (parsed < 0) {
-        if (code == EALREADY) return Error{"DPDK can be started only once in a process", code};
         const std::string line = eal->take_log_line();
         return Error{"DPDK does not start: " + (line.empty() ? rte_strerror(code) : line), code};
     }

@@ -26,7 +26,7 @@ class Eal {
     Eal& operator=(const Eal&) = delete;
     ~Eal();
 
-    // The last line that DPDK logged as a warning or error since the last call, for error
+    // The first line that DPDK logged as a warning or error since the last call, for error
     // messages; empty when there is none. Any thread.
     std::string take_log_line();
 
