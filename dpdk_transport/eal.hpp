@@ -11,7 +11,7 @@
 namespace vsmp::fabric {
 
 struct EalOptions {
-    std::size_t memory_mib = 160;          // for frame buffers: about 20 MiB a port
+    std::size_t memory_mib = 192;          // for frame buffers: about 20 MiB a port
     std::vector<std::string> pci_devices;  // addresses to drive; none: PCI is not touched
 };
 
@@ -26,8 +26,14 @@ class Eal {
     Eal& operator=(const Eal&) = delete;
     ~Eal();
 
+    // The first line that DPDK logged as a warning or error since the last call, for error
+    // messages; empty when there is none. Any thread.
+    std::string take_log_line();
+
   private:
-    Eal() = default;
+    class Log;
+    explicit Eal(std::unique_ptr<Log> log);
+    std::unique_ptr<Log> log_;
 };
 
 }  // namespace vsmp::fabric
