@@ -103,7 +103,7 @@ open_run_directory() {
     # Sockets live in a short path: their names have room for 107 bytes only.
     socket_dir=$(mktemp -d "${TMPDIR:-/tmp}/vsmp-testbed.XXXXXX")
     at_exit rm -rf "$socket_dir"
-    rm -rf "$run_dir"/{host1.log,host2.log,host2.out,machine1.log,machine2.log,out,out.tar,status1,status2,job}
+    rm -rf "$run_dir"/{host1.log,host2.log,host2.out,machine{1.log,1.out,2.log},out,out.tar,status1,status2,job}
 }
 
 # machine N ended: what it said about its command, or 125 when it did not get that far.
@@ -124,7 +124,7 @@ machine_status() {
 unpack_results() {
     [ -s "$run_dir/out.tar" ] || return 0
     mkdir -p "$run_dir/out"
-    tar -x -C "$run_dir/out" -f "$run_dir/out.tar" || say "testbed: /out arrived damaged"
+    tar -x -m -C "$run_dir/out" -f "$run_dir/out.tar" || say "testbed: /out arrived damaged"
 }
 
 prepare_testbed() {

@@ -44,6 +44,8 @@ fill_base() { # ROOT
     printf 'root:x:0:\n' >"$root/etc/group"
     printf '127.0.0.1 localhost\n10.77.0.1 host1\n10.77.0.2 host2\n' >"$root/etc/hosts"
     install -m 755 "$top/tools/testbed/init" "$root/init"
+    install -m 755 "$lib/guest_xml.sh" "$root/usr/bin/guest_xml.sh"
+    install -m 755 "$lib/demo_inside.sh" "$root/usr/bin/demo_inside.sh"
 }
 
 # Every program of the build, by name.
@@ -78,14 +80,15 @@ fill_build() { # ROOT
         mkdir -p "$root/usr/share/libvirt"
         cp -r /usr/share/libvirt/{schemas,cpu_map} "$root/usr/share/libvirt/"
     fi
-    mkdir -p "$root/usr/share/vsmp"
-    cp "$guest_dir"/{vmlinuz,initrd} "$root/usr/share/vsmp/"
+    mkdir -p "$root/usr/share/vsmp" "$root/var/lib/vsmp/boot"
+    cp "$guest_dir/vmlinuz" "$root/var/lib/vsmp/boot/vmlinuz"
+    cp "$guest_dir/initrd" "$root/var/lib/vsmp/boot/initrd.img"
     [ ! -d "$top/examples" ] || cp -r "$top/examples" "$root/usr/share/vsmp/"
 }
 
 make_testbed_images() {
     local key
-    key=$(content_key "$top/tools/testbed/init" "$lib/testbed_image.sh" "$lib/staging.sh" \
+    key=$(content_key "$top/tools/testbed/init" "$lib"/{testbed_image,staging,guest_xml,demo_inside}.sh \
         "$host_kernel_dir/vmlinuz" /usr/bin/busybox)
     cached_archive base "$key" fill_base
     base_archive=$archive
