@@ -80,7 +80,8 @@ class Broker {
     void run_home(const coherence::Message& message);
     void perform(PageNumber page, const coherence::Action& action, ByteView contents, Instant now);
     void send(NodeId to, coherence::Message message);
-    void drain_loopback(Instant now);
+    // What this node's own steps caused to happen on this node.
+    void settle(Instant now);
     void store(PageNumber page, ByteView contents);
     void map_exclusive(PageNumber page);
     void populate(PageNumber page);
@@ -101,6 +102,7 @@ class Broker {
     std::vector<coherence::HomePage> home_;    // pages homed here, from the first one on
     std::vector<Waiting> waiting_;
     std::deque<coherence::Message> loopback_;   // of this node to itself, in order
+    std::vector<PageNumber> unclaimed_;        // obtained, but whoever wanted it has left
     std::vector<PageNumber> expired_;
     BrokerCounters counters_;
 };
