@@ -39,12 +39,15 @@ Result<void> NodeVcpus::create_vcpu(VcpuId id) {
     if (const auto set = vcpu.set_tsc_offset(guest_tsc_offset_);
         !set && machine_.kind == GuestKind::operating_system)
         return set.error();  // micro-guests do not compare clocks, and may run on any KVM
-    if (!shipped_msrs_) {
-        VSMP_TRY_ASSIGN(shipped_msrs_, shipper::MsrList::choose(*kvm_, vcpu));
+    if (!transfer_plan_) {
+        VSMP_TRY_ASSIGN(transfer_plan_, shipper::plan_transfers(*kvm_, vcpu));
     }
+    const auto transfer = std::make_shared<shipper::VcpuTransfer>(*transfer_plan_);
     const cpu::VcpuTransplant transplant{
-        [this](kvm::Vcpu& from) { return shipper::capture(from, *shipped_msrs_); },
-        [](kvm::Vcpu& to, const shipper::VcpuState& state) { return shipper::restore(to, state); }};
+        [transfer](kvm::Vcpu& from) { return transfer->capture(from); },
+        [transfer](kvm::Vcpu& to, const shipper::VcpuState& state) {
+            return transfer->restore(to, state);
+        }};
     runners_.push_back(std::make_unique<cpu::VcpuRunner>(
         cpu::VcpuRunner::Setup{
             .id = id,

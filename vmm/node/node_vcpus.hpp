@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "kvm_glue/kvm.hpp"
-#include "vcpu_shipper/io/capture.hpp"
+#include "vcpu_shipper/io/vcpu_transfer.hpp"
 #include "vmm/boot/boot_image.hpp"
 #include "vmm/cpu/vcpu_runner.hpp"
 #include "vmm/memory_layout.hpp"
@@ -88,7 +88,7 @@ class NodeVcpus final : public LocalVcpus, private cpu::VcpuHost {
 
     std::optional<kvm::Kvm> kvm_;
     std::optional<kvm::Vm> vm_;
-    std::optional<shipper::MsrList> shipped_msrs_;
+    std::optional<shipper::TransferPlan> transfer_plan_;
     std::vector<std::unique_ptr<cpu::VcpuRunner>> runners_;
 };
 
