@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include <atomic>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -131,6 +132,7 @@ Result<std::shared_ptr<Eal>> Eal::start(const EalOptions& options) {
     // A fact about the process that DPDK keeps in globals of its own; it says so only on stderr.
     static std::atomic<bool> started{false};
     if (started.exchange(true)) return Error{"DPDK can be started only once in a process", EALREADY};
+    std::signal(SIGPIPE, SIG_IGN);
     std::shared_ptr<Eal> eal{new Eal{std::make_unique<Log>()}};
     const int parsed = rte_eal_init(static_cast<int>(argv.size()), argv.data());
     const int code = rte_errno;

@@ -17,7 +17,8 @@ struct EalOptions {
 
 // DPDK allows it once in the life of a process: a second start() is an error, also after the first
 // has been destroyed. Ports keep it alive. Starts DPDK's own two helper threads; the affinity of
-// the calling thread is left as it was. Needs no privilege and no hugepages (PCI devices under
+// the calling thread is left as it was. SIGPIPE is ignored from then on: DPDK writes to vhost-user
+// sockets whose peer may have died. Needs no privilege and no hugepages (PCI devices under
 // uio_pci_generic do need hugepages, and get them from the host's pool).
 class Eal {
   public:

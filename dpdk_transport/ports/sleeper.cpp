@@ -1,7 +1,5 @@
-#include <poll.h>
 #include <rte_ethdev.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 #include "dpdk_transport/ports/dpdk_port.hpp"
 
@@ -21,9 +19,10 @@ class SocketSleeper final : public Sleeper {
     int socket_;
 };
 
-// The queue's interrupt is an eventfd that somebody has to read, or it stays readable for ever
-// (rte_epoll_wait does that in a callback). It can change when a vhost peer reconnects, so callers
-// get an epoll descriptor that holds whichever is current.
+// The queue's interrupt is an eventfd (virtio_user) or an epoll descriptor of DPDK's around one
+// (vhost), and nobody reads it: level-triggered it stays readable for ever after the first frame.
+// So it is watched edge-triggered in an epoll descriptor of ours, which callers can poll like any
+// other; waiting on ours without blocking takes the edge back.
 class InterruptSleeper final : public Sleeper {
   public:
     InterruptSleeper(std::uint16_t port, UniqueFd epoll) : port_(port), epoll_(std::move(epoll)) {}
@@ -48,16 +47,13 @@ class InterruptSleeper final : public Sleeper {
         event_ = -1;
         if (event < 0) return;  // no peer yet
         epoll_event interest{};
-        interest.events = EPOLLIN;
+        interest.events = EPOLLIN | EPOLLET;
         if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, event, &interest) == 0) event_ = event;
     }
 
     void drain() {
-        if (event_ < 0) return;
-        pollfd ready{event_, POLLIN, 0};
-        std::uint64_t count = 0;
-        if (::poll(&ready, 1, 0) == 1 && ::read(event_, &count, sizeof count) < 0)
-            VSMP_CHECK(errno == EAGAIN || errno == EBADF, "reading an interrupt's eventfd");
+        epoll_event edge{};
+        VSMP_CHECK(::epoll_wait(epoll_.get(), &edge, 1, 0) >= 0 || errno == EINTR, "epoll_wait");
     }
 
     std::uint16_t port_;
