@@ -1,7 +1,6 @@
 // The platform devices of a guest, assembled: what node 0 gives to the vCPU exits.
 #pragma once
 
-#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -10,10 +9,9 @@
 #include "proto/time.hpp"
 #include "vmm/devices/io_apic.hpp"
 #include "vmm/devices/io_bus.hpp"
+#include "vmm/devices/wall_time.hpp"
 
 namespace vsmp {
-
-using WallTime = std::chrono::sys_time<std::chrono::seconds>;
 
 // What the devices need from outside. All are called with the device lock held: they must not
 // block and not call back into LegacyDevices.
