@@ -23,8 +23,8 @@ Result<> check_distances(const std::vector<std::vector<std::uint8_t>>& distances
         for (std::size_t to = 0; to < distances.size(); ++to) {
             const std::uint8_t distance = distances[from][to];
             if (from == to ? distance != kLocal : distance <= kLocal)
-                return Error{fmt::format("ACPI SLIT: distance {} from cell {} to {} ({})",
-                                         distance, from, to,
+                return Error{fmt::format("ACPI SLIT: distance {} from cell {} to {} ({})", distance,
+                                         from, to,
                                          from == to ? "must be 10" : "must be more than 10")};
         }
     }

@@ -30,7 +30,9 @@ Aml package_length(std::size_t content) {
     return {};
 }
 
-Aml opcode(std::uint8_t op) { return std::move(ByteBuilder{}.u8(op)).take(); }
+Aml opcode(std::uint8_t op) {
+    return std::move(ByteBuilder{}.u8(op)).take();
+}
 
 Aml name_string(std::string_view segment) {
     VSMP_CHECK(segment.size() == 4, "an AML name segment has four characters");
@@ -97,16 +99,19 @@ Aml package(const std::vector<Aml>& elements) {
 
 Aml io_ports(std::uint16_t base, std::uint8_t count) {
     constexpr std::uint8_t kIoDescriptor = 0x47, kDecode16 = 0x01, kAlignment = 1;
-    return std::move(
-               ByteBuilder{}.u8(kIoDescriptor).u8(kDecode16).u16(base).u16(base).u8(kAlignment).u8(
-                   count))
+    return std::move(ByteBuilder{}
+                         .u8(kIoDescriptor)
+                         .u8(kDecode16)
+                         .u16(base)
+                         .u16(base)
+                         .u8(kAlignment)
+                         .u8(count))
         .take();
 }
 
 Aml irq(std::uint8_t number) {
     constexpr std::uint8_t kIrqNoFlags = 0x22;
-    return std::move(
-               ByteBuilder{}.u8(kIrqNoFlags).u16(static_cast<std::uint16_t>(1u << number)))
+    return std::move(ByteBuilder{}.u8(kIrqNoFlags).u16(static_cast<std::uint16_t>(1u << number)))
         .take();
 }
 

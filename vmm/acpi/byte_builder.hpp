@@ -12,8 +12,7 @@ namespace vsmp::acpi {
 class ByteBuilder {
   public:
     template <class T>
-        requires std::is_unsigned_v<T>
-    ByteBuilder& put(T value) {
+    requires std::is_unsigned_v<T> ByteBuilder& put(T value) {
         for (std::size_t i = 0; i < sizeof(T); ++i)
             bytes_.push_back(std::byte(static_cast<std::uint64_t>(value) >> (8 * i) & 0xff));
         return *this;

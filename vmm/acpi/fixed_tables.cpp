@@ -13,7 +13,9 @@ void put_io_register(ByteBuilder& out, std::uint16_t port, std::uint8_t bytes) {
     const std::uint8_t access = bytes == 4 ? 3 : bytes;  // 1 byte, 2 word, 3 dword
     out.u8(kSystemIo).u8(static_cast<std::uint8_t>(8 * bytes)).u8(0).u8(access).u64(port);
 }
-void put_no_register(ByteBuilder& out) { out.zeros(12); }
+void put_no_register(ByteBuilder& out) {
+    out.zeros(12);
+}
 
 // Table 5.9: there are ISA devices, but no keyboard controller and no VGA; the CMOS RTC is there.
 constexpr std::uint16_t kLegacyDevices = 1u << 0, kNoVga = 1u << 2;

@@ -7,7 +7,9 @@ namespace vsmp::acpi {
 namespace {
 
 // IDs from 255 on have no 8-bit form: 255 is the broadcast.
-bool needs_x2apic(std::uint32_t apic_id) { return apic_id >= 255; }
+bool needs_x2apic(std::uint32_t apic_id) {
+    return apic_id >= 255;
+}
 
 constexpr std::uint32_t kEnabled = 1;
 

@@ -49,8 +49,8 @@ Result<ByteView> protected_mode_part(ByteView file) {
     if (bytes == 0) return Error{"not a Linux kernel: it has no protected-mode part"};
     // The size counts units of 16 bytes; the last may be cut short.
     if (file.size() < begin || bytes > file.size() - begin + 15)
-        return Error{fmt::format("Linux kernel cut off: {} bytes, its header tells {}",
-                                 file.size(), begin + bytes)};
+        return Error{fmt::format("Linux kernel cut off: {} bytes, its header tells {}", file.size(),
+                                 begin + bytes)};
     return file.subspan(begin, std::min<std::uint64_t>(bytes, file.size() - begin));
 }
 
@@ -66,8 +66,8 @@ Result<BzImage> parse_bzimage(ByteView file) {
     image.preferred = Gpa{field<std::uint64_t>(file, 0x258)};
     image.alignment = field<std::uint32_t>(file, 0x230);
     image.relocatable = field<std::uint8_t>(file, 0x234) != 0 ? Relocatable::yes : Relocatable::no;
-    image.init_bytes = std::max<std::uint64_t>(field<std::uint32_t>(file, 0x260),
-                                               image.protected_mode.size());
+    image.init_bytes =
+        std::max<std::uint64_t>(field<std::uint32_t>(file, 0x260), image.protected_mode.size());
     image.command_line_max = field<std::uint32_t>(file, 0x238);
     image.initrd_limit = std::uint64_t{field<std::uint32_t>(file, 0x22c)} + 1;
     if (!std::has_single_bit(image.alignment))

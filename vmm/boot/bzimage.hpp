@@ -12,7 +12,7 @@ namespace vsmp::boot {
 enum class Relocatable : std::uint8_t { no, yes };
 
 struct BzImage {
-    ByteView setup_header;   // from offset 0x1f1 of the file, to be copied into the zero page
+    ByteView setup_header;    // from offset 0x1f1 of the file, to be copied into the zero page
     ByteView protected_mode;  // the part that is loaded
     Gpa preferred;
     std::uint64_t alignment = 0;  // of other load addresses

@@ -67,9 +67,10 @@ ProgramHeader parse_program_header(ByteReader& in) {
 
 Result<ByteView> contents_of(ByteView file, const ProgramHeader& header) {
     if (header.offset > file.size() || header.file_bytes > file.size() - header.offset)
-        return Error{fmt::format("ELF file: segment at offset 0x{:x}, 0x{:x} bytes, lies outside "
-                                 "the file of 0x{:x} bytes",
-                                 header.offset, header.file_bytes, file.size())};
+        return Error{
+            fmt::format("ELF file: segment at offset 0x{:x}, 0x{:x} bytes, lies outside "
+                        "the file of 0x{:x} bytes",
+                        header.offset, header.file_bytes, file.size())};
     return file.subspan(header.offset, header.file_bytes);
 }
 
@@ -84,7 +85,9 @@ Result<Elf64::Segment> make_segment(ByteView contents, const ProgramHeader& head
 
 void add_notes(std::vector<Elf64::Note>& notes, ByteView raw) {
     constexpr std::size_t kAlignment = 4;
-    auto padded = [](std::size_t size) { return (size + kAlignment - 1) / kAlignment * kAlignment; };
+    auto padded = [](std::size_t size) {
+        return (size + kAlignment - 1) / kAlignment * kAlignment;
+    };
     ByteReader in{raw};
     while (!in.at_end()) {
         const auto name_bytes = in.read<std::uint32_t>();
@@ -95,8 +98,8 @@ void add_notes(std::vector<Elf64::Note>& notes, ByteView raw) {
         const ByteView descriptor = in.take(std::min(padded(descriptor_bytes), in.remaining()));
         if (!in.ok() || descriptor.size() < descriptor_bytes) return;
         const std::string_view text{reinterpret_cast<const char*>(name.data()), name_bytes};
-        notes.push_back({text.substr(0, text.find('\0')), type,
-                         descriptor.first(descriptor_bytes)});
+        notes.push_back(
+            {text.substr(0, text.find('\0')), type, descriptor.first(descriptor_bytes)});
     }
 }
 
@@ -119,7 +122,9 @@ Result<> check_placement(Elf64& elf) {
 
 }  // namespace
 
-bool is_elf(ByteView file) { return ByteReader{file}.read<std::uint32_t>() == kMagic; }
+bool is_elf(ByteView file) {
+    return ByteReader{file}.read<std::uint32_t>() == kMagic;
+}
 
 Result<Elf64> parse_elf64(ByteView file) {
     VSMP_TRY_ASSIGN(const FileHeader header, parse_file_header(file));

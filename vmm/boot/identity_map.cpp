@@ -35,9 +35,7 @@ class Tables {
     }
 
   private:
-    std::uint64_t address_of(std::size_t table) const {
-        return base_.value() + table * kPageSize;
-    }
+    std::uint64_t address_of(std::size_t table) const { return base_.value() + table * kPageSize; }
     std::size_t directory_of(std::uint64_t gigabyte) {
         const std::size_t slot = kEntries + gigabyte;
         if (entries_[slot] == 0) {

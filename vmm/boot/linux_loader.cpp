@@ -32,7 +32,9 @@ struct LoadedKernel {
     ByteView setup_header;  // empty: none in the file
 };
 
-std::uint64_t low_ram_end(const MemoryLayout& memory) { return memory.slots().front().bytes; }
+std::uint64_t low_ram_end(const MemoryLayout& memory) {
+    return memory.slots().front().bytes;
+}
 
 bool fits_low_ram(const MemoryLayout& memory, std::uint64_t begin, std::uint64_t bytes) {
     return begin >= kHighMemory && begin <= low_ram_end(memory) &&
@@ -43,8 +45,7 @@ Result<std::uint64_t> place_bzimage(const BzImage& kernel, const MemoryLayout& m
     const std::uint64_t preferred = kernel.preferred.value();
     if (fits_low_ram(memory, preferred, kernel.init_bytes)) return preferred;
     const std::uint64_t lowest = (kHighMemory + kernel.alignment - 1) & ~(kernel.alignment - 1);
-    if (kernel.relocatable == Relocatable::yes &&
-        fits_low_ram(memory, lowest, kernel.init_bytes))
+    if (kernel.relocatable == Relocatable::yes && fits_low_ram(memory, lowest, kernel.init_bytes))
         return lowest;
     return Error{fmt::format("guest memory too small: the kernel needs {} MiB at {} MiB",
                              kernel.init_bytes >> 20, preferred >> 20)};
@@ -63,15 +64,15 @@ Result<LoadedKernel> add_elf(BootImage& image, const LinuxBoot& boot) {
     VSMP_TRY_ASSIGN(const Elf64 kernel, parse_elf64(boot.kernel));
     for (const Elf64::Segment& segment : kernel.segments) {
         if (!fits_low_ram(boot.memory, segment.at.value(), segment.memory_bytes))
-            return Error{fmt::format("kernel segment at 0x{:x}, 0x{:x} bytes, is not in guest RAM "
-                                     "between 1 MiB and {} MiB",
-                                     segment.at.value(), segment.memory_bytes,
-                                     low_ram_end(boot.memory) >> 20)};
+            return Error{fmt::format(
+                "kernel segment at 0x{:x}, 0x{:x} bytes, is not in guest RAM "
+                "between 1 MiB and {} MiB",
+                segment.at.value(), segment.memory_bytes, low_ram_end(boot.memory) >> 20)};
         if (!segment.contents.empty()) image.add(segment.at, segment.contents);
     }
     const Elf64::Segment& last = kernel.segments.back();
-    return LoadedKernel{kernel.entry, last.at.value() + last.memory_bytes, kElfCommandLineMax,
-                        kElfInitrdLimit, {}};
+    return LoadedKernel{
+        kernel.entry, last.at.value() + last.memory_bytes, kElfCommandLineMax, kElfInitrdLimit, {}};
 }
 
 // As high as the kernel allows, and in node 0's memory if it fits there: that is where the guest
@@ -85,9 +86,10 @@ Result<Gpa> place_initrd(const LinuxBoot& boot, const LoadedKernel& kernel) {
         const std::uint64_t at = (limit - bytes) / kPageSize * kPageSize;
         if (at >= kernel.end) return Gpa{at};
     }
-    return Error{fmt::format("guest memory too small: the initrd of {} MiB does not fit between "
-                             "the kernel's end at {} MiB and {} MiB",
-                             (bytes >> 20) + 1, kernel.end >> 20, highest >> 20)};
+    return Error{
+        fmt::format("guest memory too small: the initrd of {} MiB does not fit between "
+                    "the kernel's end at {} MiB and {} MiB",
+                    (bytes >> 20) + 1, kernel.end >> 20, highest >> 20)};
 }
 
 bool has_tsc_frequency(const std::string& command_line) {
@@ -140,8 +142,10 @@ std::vector<std::byte> make_zero_page(const LinuxBoot& boot, const LoadedKernel&
     constexpr std::uint8_t kUnknownLoader = 0xff;
     constexpr std::size_t kE820EntryBytes = 20;
     ZeroPage page;
-    if (kernel.setup_header.empty()) set_header_of_elf_kernel(page);
-    else page.set_bytes(0x1f1, kernel.setup_header);
+    if (kernel.setup_header.empty())
+        set_header_of_elf_kernel(page);
+    else
+        page.set_bytes(0x1f1, kernel.setup_header);
     page.set(0x070, boot.acpi_rsdp.value());
     page.set(0x210, kUnknownLoader);
     page.set_low_and_high(0x218, 0x0c0, initrd.value());

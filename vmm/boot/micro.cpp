@@ -59,9 +59,10 @@ Result<> add_program(BootImage& image, const Elf64& elf, const MemoryLayout& mem
     for (const Elf64::Segment& segment : elf.segments) {
         const std::uint64_t at = segment.at.value();
         if (at < kMicroLoadBase.value() || at > low.bytes || segment.memory_bytes > low.bytes - at)
-            return Error{fmt::format("micro-guest: segment at 0x{:x}, 0x{:x} bytes, is not in "
-                                     "guest RAM between 2 MiB and {} MiB",
-                                     at, segment.memory_bytes, low.bytes >> 20)};
+            return Error{
+                fmt::format("micro-guest: segment at 0x{:x}, 0x{:x} bytes, is not in "
+                            "guest RAM between 2 MiB and {} MiB",
+                            at, segment.memory_bytes, low.bytes >> 20)};
         if (!segment.contents.empty()) image.add(segment.at, segment.contents);
     }
     return {};
@@ -70,7 +71,9 @@ Result<> add_program(BootImage& image, const Elf64& elf, const MemoryLayout& mem
 std::uint64_t kernel_stack_top(unsigned vcpu) {
     return kKernelStacks.value() + (vcpu + 1) * kKernelStackBytes - 16;
 }
-std::uint64_t tss_of(unsigned vcpu) { return kTssArea.value() + vcpu * kTssStride; }
+std::uint64_t tss_of(unsigned vcpu) {
+    return kTssArea.value() + vcpu * kTssStride;
+}
 std::uint16_t tss_selector(unsigned vcpu) {
     return static_cast<std::uint16_t>(kFirstTss + 16 * vcpu);
 }

@@ -17,17 +17,37 @@ inline constexpr std::uint64_t kUserCodeDescriptor = 0x00af'fb00'0000'ffff;
 inline constexpr std::uint64_t kUserDataDescriptor = 0x00cf'f300'0000'ffff;
 
 constexpr Segment code64(std::uint16_t selector) {
-    return {.base = 0, .limit = 0xffff'ffff, .selector = selector, .type = 11, .present = 1,
-            .dpl = static_cast<std::uint8_t>(selector & 3), .db = 0, .s = 1, .l = 1, .g = 1,
+    return {.base = 0,
+            .limit = 0xffff'ffff,
+            .selector = selector,
+            .type = 11,
+            .present = 1,
+            .dpl = static_cast<std::uint8_t>(selector & 3),
+            .db = 0,
+            .s = 1,
+            .l = 1,
+            .g = 1,
             .unusable = 0};
 }
 constexpr Segment flat_data(std::uint16_t selector) {
-    return {.base = 0, .limit = 0xffff'ffff, .selector = selector, .type = 3, .present = 1,
-            .dpl = static_cast<std::uint8_t>(selector & 3), .db = 1, .s = 1, .l = 0, .g = 1,
+    return {.base = 0,
+            .limit = 0xffff'ffff,
+            .selector = selector,
+            .type = 3,
+            .present = 1,
+            .dpl = static_cast<std::uint8_t>(selector & 3),
+            .db = 1,
+            .s = 1,
+            .l = 0,
+            .g = 1,
             .unusable = 0};
 }
 constexpr Segment busy_tss(std::uint16_t selector, std::uint64_t base, std::uint32_t limit) {
-    return {.base = base, .limit = limit, .selector = selector, .type = 11, .present = 1,
+    return {.base = base,
+            .limit = limit,
+            .selector = selector,
+            .type = 11,
+            .present = 1,
             .unusable = 0};
 }
 

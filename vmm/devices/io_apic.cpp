@@ -25,8 +25,12 @@ constexpr std::uint64_t kMasked = 1u << 16;
 constexpr std::uint64_t kLogical = 1u << 11;
 constexpr std::uint64_t kWritable = 0xff00'0000'0001'afff;
 
-std::uint8_t vector_of(std::uint64_t entry) { return static_cast<std::uint8_t>(entry); }
-DeliveryMode delivery_of(std::uint64_t entry) { return DeliveryMode((entry >> 8) & 7); }
+std::uint8_t vector_of(std::uint64_t entry) {
+    return static_cast<std::uint8_t>(entry);
+}
+DeliveryMode delivery_of(std::uint64_t entry) {
+    return DeliveryMode((entry >> 8) & 7);
+}
 
 // NMI, SMI, INIT and ExtINT are not acknowledged by an EOI, whatever the trigger bit says.
 bool acknowledged_by_eoi(std::uint64_t entry) {

@@ -16,9 +16,9 @@ namespace vsmp {
 // What the devices need from outside. All are called with the device lock held: they must not
 // block and not call back into LegacyDevices.
 struct LegacyDeviceHooks {
-    std::function<Instant()> now;           // time of the guest; must not go backwards
-    std::function<WallTime()> wall_clock;   // UTC
-    InterruptSink interrupt;                // from the I/O APIC
+    std::function<Instant()> now;          // time of the guest; must not go backwards
+    std::function<WallTime()> wall_clock;  // UTC
+    InterruptSink interrupt;               // from the I/O APIC
     std::function<void(std::string_view)> console_output;
     std::function<void()> power_off;
     std::function<void()> reset;

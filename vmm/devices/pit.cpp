@@ -19,8 +19,10 @@ std::uint8_t Pit::read_byte(std::uint64_t offset) {
 }
 
 void Pit::write_byte(std::uint64_t offset, std::uint8_t value) {
-    if (offset == kControl) write_control(value);
-    else channels_[offset].write_count(value, now_());
+    if (offset == kControl)
+        write_control(value);
+    else
+        channels_[offset].write_count(value, now_());
 }
 
 void Pit::write_control(std::uint8_t word) {

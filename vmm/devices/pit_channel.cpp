@@ -23,9 +23,14 @@ void PitChannel::write_control(std::uint8_t word, Instant now) {
 
 void PitChannel::write_count(std::uint8_t value, Instant now) {
     switch (access_) {
-        case Access::latch: break;
-        case Access::low: load(value, now); break;
-        case Access::high: load(static_cast<std::uint16_t>(value << 8), now); break;
+        case Access::latch:
+            break;
+        case Access::low:
+            load(value, now);
+            break;
+        case Access::high:
+            load(static_cast<std::uint16_t>(value << 8), now);
+            break;
         case Access::low_then_high:
             if (write_half_ == Half::low) {
                 written_low_ = value;
@@ -65,13 +70,15 @@ std::uint64_t PitChannel::elapsed(Instant now) const {
 std::uint16_t PitChannel::count(Instant now) const {
     const std::uint64_t ticks = elapsed(now);
     switch (mode_) {
-        case Mode::rate: return static_cast<std::uint16_t>(period() - ticks % period());
+        case Mode::rate:
+            return static_cast<std::uint16_t>(period() - ticks % period());
         case Mode::square_wave:  // counts by two, twice a period
             return static_cast<std::uint16_t>((period() - 2 * ticks % period()) & 0xfffe);
         case Mode::terminal_count:
         case Mode::one_shot:
         case Mode::software_strobe:
-        case Mode::hardware_strobe: break;
+        case Mode::hardware_strobe:
+            break;
     }
     return static_cast<std::uint16_t>(period() - ticks);  // runs on through 0xffff
 }
@@ -81,12 +88,22 @@ Level PitChannel::out(Instant now) const {
     const bool started = counting() || ticks_before_ > 0;
     bool high = true;
     switch (mode_) {
-        case Mode::terminal_count: high = started && ticks >= period(); break;
-        case Mode::one_shot: high = !started || ticks >= period(); break;
-        case Mode::rate: high = !counting() || ticks % period() != period() - 1; break;
-        case Mode::square_wave: high = !counting() || ticks % period() < (period() + 1) / 2; break;
+        case Mode::terminal_count:
+            high = started && ticks >= period();
+            break;
+        case Mode::one_shot:
+            high = !started || ticks >= period();
+            break;
+        case Mode::rate:
+            high = !counting() || ticks % period() != period() - 1;
+            break;
+        case Mode::square_wave:
+            high = !counting() || ticks % period() < (period() + 1) / 2;
+            break;
         case Mode::software_strobe:
-        case Mode::hardware_strobe: high = !started || ticks != period(); break;
+        case Mode::hardware_strobe:
+            high = !started || ticks != period();
+            break;
     }
     return high ? Level::high : Level::low;
 }
@@ -96,8 +113,10 @@ void PitChannel::set_gate(Level level, Instant now) {
     gate_ = level;
     if (!loaded_) return;
     if (level == Level::high) {
-        if (gate_triggers() || periodic()) restart(now);
-        else started_ = now;
+        if (gate_triggers() || periodic())
+            restart(now);
+        else
+            started_ = now;
     } else if (!gate_triggers()) {
         ticks_before_ = periodic() ? 0 : elapsed(now);
         started_.reset();

@@ -48,9 +48,7 @@ class PitChannel {
 
     bool counting() const { return started_.has_value(); }
     bool periodic() const { return mode_ == Mode::rate || mode_ == Mode::square_wave; }
-    bool gate_triggers() const {
-        return mode_ == Mode::one_shot || mode_ == Mode::hardware_strobe;
-    }
+    bool gate_triggers() const { return mode_ == Mode::one_shot || mode_ == Mode::hardware_strobe; }
     std::uint64_t period() const { return reload_ == 0 ? 0x10000 : reload_; }
     std::uint64_t elapsed(Instant now) const;
     std::uint16_t count(Instant now) const;
@@ -65,8 +63,8 @@ class PitChannel {
     std::uint8_t control_ = 0x30;
     std::uint16_t reload_ = 0;
     Level gate_ = Level::high;
-    std::optional<Instant> started_;     // counting since; empty: not loaded, or paused by the gate
-    std::uint64_t ticks_before_ = 0;     // counted before started_
+    std::optional<Instant> started_;  // counting since; empty: not loaded, or paused by the gate
+    std::uint64_t ticks_before_ = 0;  // counted before started_
     std::uint64_t rises_taken_ = 0;
     Half write_half_ = Half::low, read_half_ = Half::low, latch_half_ = Half::low;
     std::uint8_t written_low_ = 0;

@@ -24,9 +24,15 @@ Rtc::Rtc(std::function<WallTime()> wall_clock) : wall_clock_(std::move(wall_cloc
     cells_[kB] = kHours24;
 }
 
-bool Rtc::binary() const { return (cells_[kB] & kBinary) != 0; }
-bool Rtc::hours24() const { return (cells_[kB] & kHours24) != 0; }
-bool Rtc::setting() const { return (cells_[kB] & kSet) != 0; }
+bool Rtc::binary() const {
+    return (cells_[kB] & kBinary) != 0;
+}
+bool Rtc::hours24() const {
+    return (cells_[kB] & kHours24) != 0;
+}
+bool Rtc::setting() const {
+    return (cells_[kB] & kSet) != 0;
+}
 
 std::uint8_t Rtc::read_byte(std::uint64_t offset) {
     if (offset == 0) return index_;

@@ -27,9 +27,15 @@ constexpr std::uint8_t kMsrRingDelta = 0x04;
 Uart16550::Uart16550(Output output, IrqLine irq)
     : output_(std::move(output)), irq_(std::move(irq)) {}
 
-bool Uart16550::divisor_latched() const { return (lcr_ & kLcrDivisor) != 0; }
-bool Uart16550::loopback() const { return (mcr_ & kMcrLoop) != 0; }
-bool Uart16550::fifo_enabled() const { return (fcr_ & kFcrEnable) != 0; }
+bool Uart16550::divisor_latched() const {
+    return (lcr_ & kLcrDivisor) != 0;
+}
+bool Uart16550::loopback() const {
+    return (mcr_ & kMcrLoop) != 0;
+}
+bool Uart16550::fifo_enabled() const {
+    return (fcr_ & kFcrEnable) != 0;
+}
 
 std::size_t Uart16550::receive(std::string_view bytes) {
     const std::size_t taken = std::min(bytes.size(), room());
@@ -41,11 +47,16 @@ std::size_t Uart16550::receive(std::string_view bytes) {
 
 std::uint8_t Uart16550::read_byte(std::uint64_t offset) {
     switch (offset) {
-        case kData: return divisor_latched() ? divisor_low_ : take_received();
-        case kIer: return divisor_latched() ? divisor_high_ : ier_;
-        case kIirFcr: return read_iir();
-        case kLcr: return lcr_;
-        case kMcr: return mcr_;
+        case kData:
+            return divisor_latched() ? divisor_low_ : take_received();
+        case kIer:
+            return divisor_latched() ? divisor_high_ : ier_;
+        case kIirFcr:
+            return read_iir();
+        case kLcr:
+            return lcr_;
+        case kMcr:
+            return mcr_;
         case kLsr: {
             const std::uint8_t status = line_status();
             overrun_ = 0;
@@ -58,26 +69,40 @@ std::uint8_t Uart16550::read_byte(std::uint64_t offset) {
             update_irq();
             return status;
         }
-        default: return scratch_;
+        default:
+            return scratch_;
     }
 }
 
 void Uart16550::write_byte(std::uint64_t offset, std::uint8_t value) {
     switch (offset) {
         case kData:
-            if (divisor_latched()) divisor_low_ = value;
-            else transmit(value);
+            if (divisor_latched())
+                divisor_low_ = value;
+            else
+                transmit(value);
             break;
         case kIer:
-            if (divisor_latched()) divisor_high_ = value;
-            else write_ier(value);
+            if (divisor_latched())
+                divisor_high_ = value;
+            else
+                write_ier(value);
             break;
-        case kIirFcr: write_fcr(value); break;
-        case kLcr: lcr_ = value; break;
-        case kMcr: write_mcr(value); break;
+        case kIirFcr:
+            write_fcr(value);
+            break;
+        case kLcr:
+            lcr_ = value;
+            break;
+        case kMcr:
+            write_mcr(value);
+            break;
         case kLsr:
-        case kMsr: break;  // read-only in operation
-        default: scratch_ = value; break;
+        case kMsr:
+            break;  // read-only in operation
+        default:
+            scratch_ = value;
+            break;
     }
     update_irq();
 }
