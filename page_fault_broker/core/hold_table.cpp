@@ -28,7 +28,7 @@ HoldTable::Burst& HoldTable::burst_of(Claimant claimant) {
 
 std::optional<Instant> HoldTable::deadline(const Burst& burst) const {
     if (burst.pages.empty()) return std::nullopt;
-    if (!burst.waiting) return burst.last_granted + limits_.hold;
+    if (!burst.waits_for) return burst.last_granted + limits_.hold;
     return burst.began + limits_.burst_limit + limits_.limit_growth * burst.cuts;
 }
 
@@ -43,11 +43,15 @@ void HoldTable::let_go(PageNumber page, Instant now) {
     let_go_.push_back(page);
 }
 
-void HoldTable::on_fault(Claimant claimant, Instant) { burst_of(claimant).waiting = true; }
+void HoldTable::on_fault(Claimant claimant, PageNumber page, Instant now) {
+    Burst& burst = burst_of(claimant);
+    burst.waits_for = page;
+    if (std::erase(burst.pages, page) > 0) let_go(page, now);
+}
 
 void HoldTable::on_granted(Claimant claimant, PageNumber page, Instant now) {
     Burst& burst = burst_of(claimant);
-    burst.waiting = false;
+    if (burst.waits_for == page) burst.waits_for.reset();
     burst.last_granted = now;
     if (burst.pages.empty()) burst.began = now;
     std::erase(burst.pages, page);
@@ -83,9 +87,9 @@ void HoldTable::expired(Instant now, std::vector<PageNumber>& pages) {
         if (!due || *due > now) continue;
         for (PageNumber page : burst.pages) let_go(page, now);
         burst.pages.clear();
-        if (burst.waiting) burst.cuts = std::min(burst.cuts + 1, kMaxCuts);
+        if (burst.waits_for) burst.cuts = std::min(burst.cuts + 1, kMaxCuts);
     }
-    std::erase_if(bursts_, [](const Burst& b) { return b.pages.empty() && !b.waiting; });
+    std::erase_if(bursts_, [](const Burst& b) { return b.pages.empty() && !b.waits_for; });
     std::ranges::sort(let_go_);
     let_go_.erase(std::ranges::unique(let_go_).begin(), let_go_.end());
     // A page that another burst holds, or that came back meanwhile, stays until that is over.

@@ -15,6 +15,10 @@
 // which grows with every defeat, so that the one that lost last wins next time. A burst that ends
 // by itself (its vCPU ran for `hold` without another fault) forgets its defeats.
 //
+// A page that its own claimant faults on again (shared, and now to be written) is of no use to it as
+// it is and leaves the burst: of two nodes that both want to write what both read, one has to yield
+// at once. Other claimants of that page keep it.
+//
 // Pure: time is passed in. Owned by the data-plane thread.
 #pragma once
 
@@ -48,10 +52,10 @@ class HoldTable {
   public:
     explicit HoldTable(HoldLimits limits);
 
-    // `claimant` asked for a page that is not here and now waits: its held pages stay.
-    void on_fault(Claimant claimant, Instant now);
-    // A page that `claimant` asked for was mapped; it can run. Call it for each that waits for the
-    // page: the page is held until the last of them is served.
+    // `claimant` faulted on a page that cannot be mapped at once: its other pages stay held.
+    void on_fault(Claimant claimant, PageNumber page, Instant now);
+    // start_hold: a page was obtained. Call it for each claimant whose fault on this page was read
+    // since it was last mapped: the page is held until the last of them had its turn.
     void on_granted(Claimant claimant, PageNumber page, Instant now);
     // `claimant` will not use its pages here (its vCPU left this node): they are let go at once.
     void on_abandoned(Claimant claimant, Instant now);
@@ -66,7 +70,7 @@ class HoldTable {
         Claimant claimant;
         Instant began;         // when the first of `pages` arrived
         Instant last_granted;  // when the last of them arrived
-        bool waiting = false;
+        std::optional<PageNumber> waits_for;
         std::uint32_t cuts = 0;
         std::vector<PageNumber> pages;  // oldest first, each once
     };

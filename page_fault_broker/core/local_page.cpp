@@ -62,12 +62,6 @@ void Stepper::fault(Access access) {
     page().request = access == Access::read ? Request::read : Request::write;
     send(access == Access::read ? MessageKind::read_request : MessageKind::write_request, home_,
          self_);
-    // Shared, it is of no use to the instruction that waits to write it; and of two nodes in this
-    // position one has to yield at once.
-    if (page().held) {
-        page().held = false;
-        serve_deferred();
-    }
 }
 
 void Stepper::message(const Message& message) {
@@ -95,8 +89,6 @@ void Stepper::message(const Message& message) {
     }
 }
 
-// What a hold is for: an instruction here that needs this page as it is. A reader elsewhere takes
-// nothing from a shared page.
 bool Stepper::hold_protects(Deferred what) const {
     return page().held &&
            !(what == Deferred::forward_read && page().permission == Permission::shared);

@@ -46,11 +46,9 @@ struct LocalStep {
 // A page that nobody has asked for: exclusive at home, not here anywhere else.
 LocalPage initial_local_page(NodeId self, NodeId home);
 
-// While a page is held, what would take a permission from it waits for hold_expired. The exception
-// is a page that is only shared while this node waits to write it: the instruction that waits
-// cannot use it as it is, and two such nodes would only wait for each other.
-//
-// hold_expired may come for a page that is not held any more; it then does nothing.
+// While a page is held, what would take a permission from it waits for hold_expired; a reader
+// elsewhere takes nothing from a shared page. hold_expired may come for a page that is not held any
+// more; it then does nothing.
 //
 // Faults may be spurious (the page came while the fault was in flight): the answer is then to map
 // what is already permitted. Messages that the protocol cannot produce in this state are broken

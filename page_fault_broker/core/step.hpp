@@ -19,8 +19,9 @@ enum class ActionKind : std::uint8_t {
     map_exclusive,  // vCPUs may read and write; wakes those that wait for the page
     revoke_write,   // vCPUs may only read from now on
     revoke_all,     // no vCPU may touch the page from now on
-    start_hold,     // report hold_expired for this page when the hold time is over (HoldTable);
-                    // at once when nobody here waits for the page any more
+    start_hold,     // report hold_expired for this page when the hold time is over (HoldTable, told
+                    // of every claimant whose fault on this page was read since it was last
+                    // mapped, though it may have been woken meanwhile); at once if there is none
 };
 
 struct Action {

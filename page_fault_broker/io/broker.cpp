@@ -19,9 +19,6 @@ namespace {
 // Pages mapped at once when a page of this node's own that nobody shares is touched first.
 constexpr std::uint64_t kFaultAround = 16;
 
-// Holds a page whose vCPU left before it came.
-constexpr coherence::Claimant kNobody{~0u};
-
 void must(const Result<void>& result, std::string_view why) {
     if (!result) VSMP_CHECK(false, result.error().in(std::string{why}).message);
 }
@@ -57,12 +54,11 @@ NodeId HomeMap::home_of(PageNumber page) const {
 }
 
 Broker::Broker(NodeId self, HomeMap homes, coherence::HoldLimits holds, GuestMemory& memory,
-               UserfaultFd& userfault, fabric::Fabric* fabric)
+               UserfaultFd& userfault)
     : self_(self),
       homes_(std::move(homes)),
       memory_(memory),
       userfault_(userfault),
-      fabric_(fabric),
       holds_(holds),
       local_(homes_.page_count()),
       mapped_(homes_.page_count()),
@@ -90,14 +86,14 @@ NodeId Broker::location(PageNumber page) const {
 void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Instant now) {
     ++counters_.faults;
     if (is_remote(fault)) {
-        holds_.on_fault(claimant, now);
+        holds_.on_fault(claimant, fault.page, now);
         waiting_.push_back({fault.page, claimant});
     } else {
         ++counters_.local_maps;
         mapped_[fault.page.value()] = false;  // or there would have been no fault
     }
     run_local(fault.page, {LocalEventKind::fault, fault.access, {}}, {}, now);
-    drain_loopback(now);
+    settle(now);
 }
 
 void Broker::on_abandoned(coherence::Claimant claimant, Instant now) {
@@ -112,7 +108,7 @@ void Broker::on_message(NodeId from, ByteView payload, Instant now) {
         return;
     }
     dispatch(from, decoded->message, decoded->contents, now);
-    drain_loopback(now);
+    settle(now);
 }
 
 void Broker::on_timer(Instant now) {
@@ -120,7 +116,7 @@ void Broker::on_timer(Instant now) {
     holds_.expired(now, expired_);
     for (PageNumber page : expired_)
         run_local(page, {LocalEventKind::hold_expired, Access::read, {}}, {}, now);
-    drain_loopback(now);
+    settle(now);
 }
 
 void Broker::mark_populated(PageNumber first, std::uint64_t count) {
@@ -188,7 +184,7 @@ void Broker::perform(PageNumber page, const Action& action, ByteView contents, I
                 holds_.on_granted(w.claimant, page, now);
                 claimed = true;
             }
-            if (!claimed) holds_.on_granted(kNobody, page, now);
+            if (!claimed) unclaimed_.push_back(page);
             std::erase_if(waiting_, [&](const Waiting& w) { return w.page == page; });
             return;
         }
@@ -214,11 +210,17 @@ void Broker::send(NodeId to, Message message) {
     fabric_->send(to, fabric::Channel::coherence, writer.written(), body);
 }
 
-void Broker::drain_loopback(Instant now) {
-    while (!loopback_.empty()) {
-        const Message message = loopback_.front();
-        loopback_.pop_front();
-        dispatch(self_, message, {}, now);
+void Broker::settle(Instant now) {
+    while (!loopback_.empty() || !unclaimed_.empty()) {
+        if (!loopback_.empty()) {
+            const Message message = loopback_.front();
+            loopback_.pop_front();
+            dispatch(self_, message, {}, now);
+        } else {
+            const PageNumber page = unclaimed_.back();
+            unclaimed_.pop_back();
+            run_local(page, {LocalEventKind::hold_expired, Access::read, {}}, {}, now);
+        }
     }
 }
 

@@ -47,9 +47,11 @@ class HomeMap {
 
 class Broker {
   public:
-    // `fabric` may be null for a guest of one node. All references outlive the broker.
+    // All references outlive the broker.
     Broker(NodeId self, HomeMap homes, coherence::HoldLimits holds, GuestMemory& memory,
-           UserfaultFd& userfault, fabric::Fabric* fabric);
+           UserfaultFd& userfault);
+    // How other nodes are reached; before the first event. Without it the guest has one node.
+    void attach(fabric::Fabric* fabric) { fabric_ = fabric; }
 
     // Whether answering this fault needs another node.
     bool is_remote(const Userfault& fault) const;
@@ -78,7 +80,8 @@ class Broker {
     void run_home(const coherence::Message& message);
     void perform(PageNumber page, const coherence::Action& action, ByteView contents, Instant now);
     void send(NodeId to, coherence::Message message);
-    void drain_loopback(Instant now);
+    // What this node's own steps caused to happen on this node.
+    void settle(Instant now);
     void store(PageNumber page, ByteView contents);
     void map_exclusive(PageNumber page);
     void populate(PageNumber page);
@@ -90,7 +93,7 @@ class Broker {
     HomeMap homes_;
     GuestMemory& memory_;
     UserfaultFd& userfault_;
-    fabric::Fabric* fabric_;
+    fabric::Fabric* fabric_ = nullptr;
     coherence::HoldTable holds_;
 
     std::vector<coherence::LocalPage> local_;  // one per page
@@ -99,6 +102,7 @@ class Broker {
     std::vector<coherence::HomePage> home_;    // pages homed here, from the first one on
     std::vector<Waiting> waiting_;
     std::deque<coherence::Message> loopback_;   // of this node to itself, in order
+    std::vector<PageNumber> unclaimed_;        // obtained, but whoever wanted it has left
     std::vector<PageNumber> expired_;
     BrokerCounters counters_;
 };

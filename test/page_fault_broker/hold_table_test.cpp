@@ -32,7 +32,7 @@ struct Table : HoldTable {
 TEST(HoldTable, APageIsHeldForTheHoldTime) {
     Table table;
     EXPECT_FALSE(table.next_deadline());
-    table.on_fault(kVcpu, at(0us));
+    table.on_fault(kVcpu, page(1), at(0us));
     EXPECT_FALSE(table.next_deadline());
     table.on_granted(kVcpu, page(1), at(5us));
     EXPECT_EQ(table.next_deadline(), at(15us));
@@ -45,7 +45,7 @@ TEST(HoldTable, APageIsHeldForTheHoldTime) {
 TEST(HoldTable, EarlierPagesStayWhileTheBurstGoesOn) {
     Table table;
     table.on_granted(kVcpu, page(1), at(0us));
-    table.on_fault(kVcpu, at(5us));
+    table.on_fault(kVcpu, page(2), at(5us));
     EXPECT_EQ(table.over(50us), Table::Pages{});
     table.on_granted(kVcpu, page(2), at(50us));
     EXPECT_EQ(table.next_deadline(), at(60us));
@@ -55,7 +55,7 @@ TEST(HoldTable, EarlierPagesStayWhileTheBurstGoesOn) {
 TEST(HoldTable, ABurstThatWaitsTooLongLetsGoOfEverything) {
     Table table;
     table.on_granted(kVcpu, page(1), at(0us));
-    table.on_fault(kVcpu, at(5us));
+    table.on_fault(kVcpu, page(99), at(5us));
     EXPECT_EQ(table.next_deadline(), at(100us));
     EXPECT_EQ(table.over(100us), Table::Pages{1});
     EXPECT_FALSE(table.next_deadline());
@@ -64,25 +64,49 @@ TEST(HoldTable, ABurstThatWaitsTooLongLetsGoOfEverything) {
 TEST(HoldTable, AJustGrantedPageIsHeldEvenAtTheLimit) {
     Table table;
     table.on_granted(kVcpu, page(1), at(0us));
-    table.on_fault(kVcpu, at(5us));
+    table.on_fault(kVcpu, page(2), at(5us));
     table.on_granted(kVcpu, page(2), at(99us));
     EXPECT_EQ(table.over(108us), Table::Pages{});
-    table.on_fault(kVcpu, at(108us));
+    table.on_fault(kVcpu, page(99), at(108us));
     EXPECT_EQ(table.over(108us), (Table::Pages{1, 2}));
+}
+
+TEST(HoldTable, APageItsClaimantFaultsOnAgainIsLetGoAtOnceUnlessAnotherHoldsIt) {
+    Table table;
+    table.on_granted(kVcpu, page(1), at(0us));
+    table.on_granted(kVcpu, page(2), at(0us));
+    table.on_granted(kOther, page(2), at(0us));
+    table.on_fault(kVcpu, page(2), at(1us));
+    EXPECT_EQ(table.over(1us), Table::Pages{});
+    EXPECT_EQ(table.over(10us), Table::Pages{2});
+    table.on_fault(kVcpu, page(1), at(11us));
+    EXPECT_EQ(table.next_deadline(), at(11us));
+    EXPECT_EQ(table.over(11us), Table::Pages{1});
+}
+
+TEST(HoldTable, APageThatComesLateDoesNotEndTheWaitForAnother) {
+    Table table;
+    table.on_fault(kVcpu, page(1), at(0us));
+    table.on_fault(kVcpu, page(2), at(1us));
+    table.on_granted(kVcpu, page(1), at(2us));
+    EXPECT_EQ(table.next_deadline(), at(102us));
+    table.on_granted(kVcpu, page(2), at(3us));
+    EXPECT_EQ(table.next_deadline(), at(13us));
 }
 
 TEST(HoldTable, DefeatsMakeTheLimitLongerUntilAVictory) {
     Table table;
+    std::uint64_t next = 0;
     for (const Duration limit : {100us, 150us, 200us}) {
-        table.on_granted(kVcpu, page(1), at(0us));
-        table.on_fault(kVcpu, at(0us));
+        table.on_granted(kVcpu, page(next), at(0us));
+        table.on_fault(kVcpu, page(++next), at(0us));
         EXPECT_EQ(table.next_deadline(), at(limit));
         table.over(limit);
     }
-    table.on_granted(kVcpu, page(1), at(0us));
-    table.over(10us);
-    table.on_granted(kVcpu, page(1), at(20us));
-    table.on_fault(kVcpu, at(20us));
+    table.on_granted(kVcpu, page(next), at(0us));
+    EXPECT_EQ(table.over(10us), Table::Pages{next});
+    table.on_granted(kVcpu, page(50), at(20us));
+    table.on_fault(kVcpu, page(51), at(20us));
     EXPECT_EQ(table.next_deadline(), at(120us));
 }
 
@@ -90,11 +114,11 @@ TEST(HoldTable, TheGrowthOfTheLimitIsBounded) {
     Table table;
     for (std::uint32_t i = 0; i < 2 * kMaxCuts; ++i) {
         table.on_granted(kVcpu, page(1), at(0us));
-        table.on_fault(kVcpu, at(0us));
+        table.on_fault(kVcpu, page(99), at(0us));
         table.over(1s);
     }
     table.on_granted(kVcpu, page(1), at(0us));
-    table.on_fault(kVcpu, at(0us));
+    table.on_fault(kVcpu, page(99), at(0us));
     EXPECT_EQ(table.next_deadline(), at(100us + 50us * kMaxCuts));
 }
 
@@ -102,7 +126,7 @@ TEST(HoldTable, APageOfTwoBurstsIsHeldUntilBothAreOver) {
     Table table;
     table.on_granted(kVcpu, page(1), at(0us));
     table.on_granted(kOther, page(1), at(0us));
-    table.on_fault(kOther, at(5us));
+    table.on_fault(kOther, page(99), at(5us));
     EXPECT_EQ(table.over(10us), Table::Pages{});
     EXPECT_EQ(table.over(100us), Table::Pages{1});
 }
@@ -110,7 +134,7 @@ TEST(HoldTable, APageOfTwoBurstsIsHeldUntilBothAreOver) {
 TEST(HoldTable, ABurstHasNoMoreThanSoManyPages) {
     Table table;
     for (std::uint64_t i = 0; i < kMaxBurstPages; ++i) {
-        table.on_fault(kVcpu, at(1us * i));
+        table.on_fault(kVcpu, page(i), at(1us * i));
         table.on_granted(kVcpu, page(i), at(1us * i));
         EXPECT_EQ(table.over(1us * i), Table::Pages{});
     }
@@ -118,7 +142,7 @@ TEST(HoldTable, ABurstHasNoMoreThanSoManyPages) {
     EXPECT_EQ(table.next_deadline(), at(70us));
     EXPECT_EQ(table.over(70us), Table::Pages{0});
     // That was progress: the limit counts from here.
-    table.on_fault(kVcpu, at(71us));
+    table.on_fault(kVcpu, page(99), at(71us));
     EXPECT_EQ(table.next_deadline(), at(170us));
 }
 

@@ -171,25 +171,16 @@ TEST(LocalPage, AHeldSharedPageServesReadersAtOnce) {
     EXPECT_TRUE(page.state.held);
 }
 
-TEST(LocalPage, AWaitingUpgradeGivesUpItsHold) {
-    Page page;
-    page.fault(Access::read);
-    page.hears(message(shared_data, 1, 0, Contents::page));
-    page.hears(message(invalidate, 2));
-    EXPECT_EQ(page.fault(Access::write),
-              (Page::Actions{send_to(0, message(write_request, 1)), act(revoke_all),
-                             send_to(2, message(invalidate_ack, 2))}));
-    EXPECT_EQ(page.state, (LocalPage{.request = Request::write}));
-    EXPECT_EQ(page.hears(message(exclusive_data, 1, 0, Contents::zero)).size(), 4u);
-}
-
 TEST(LocalPage, AnInvalidationMayComeWhileTheUpgradeWaits) {
     Page page;
     page.fault(Access::read);
     page.hears(message(shared_data, 1, 0, Contents::page));
     page.fault(Access::write);
-    EXPECT_EQ(page.hears(message(invalidate, 2)).size(), 2u);
+    EXPECT_TRUE(page.hears(message(invalidate, 2)).empty());
+    EXPECT_EQ(page.hold_expires(),
+              (Page::Actions{act(revoke_all), send_to(2, message(invalidate_ack, 2))}));
     EXPECT_EQ(page.state, (LocalPage{.request = Request::write}));
+    EXPECT_EQ(page.hears(message(exclusive_data, 1, 0, Contents::zero)).size(), 4u);
 }
 
 TEST(LocalPageDeathTest, MessagesThatCannotBeAbort) {

@@ -10,10 +10,11 @@
 //
 // Why a vCPU never runs twice: only `here` and `leaving` let it run (until captured), and a
 // ship_state is the one thing that passes that right on; whoever sends it, gives it up first.
-// Why no interrupt is lost: a node that has let a vCPU go sends its interrupts behind the
-// ship_state on the same ordered link, so they find it there or follow it on.
-// Why none goes in circles: an interrupt message carries the epoch of the belief that routed it,
-// and a node passes it on only along a belief of a higher epoch; it keeps what is ahead of it.
+// Why no interrupt is lost: a node that lets a vCPU go sends the interrupts that still come behind
+// the ship_state on the same ordered link, and everybody else learns a new place from the node
+// that has the vCPU already. So an interrupt finds the vCPU, or a node that has sent it on.
+// Why none goes in circles: an interrupt carries the epoch of the belief that routed it, and a
+// node that no longer has the vCPU believes something of a higher epoch, along which it forwards.
 //
 // Pure; owned by the data-plane thread.
 #pragma once
@@ -49,13 +50,13 @@ struct Handover {
 Handover initial_handover(NodeId self, NodeId at);
 
 enum class EventKind : std::uint8_t {
-    ship_requested,   // somebody wants the vCPU to go to `node`
-    captured,         // answer to request_capture: stopped, and its state is in hand
-    capture_failed,   // the other answer: stopped, but it cannot leave now
-    installed,        // answer to install: state loaded, the vCPU runs here
-    install_failed,   // the other answer: it did not run and will not (`message.reason` says why)
-    raised,           // `message.interrupt` for this vCPU was raised on this node
-    message,          // `message` came from `node`
+    ship_requested,  // somebody wants the vCPU to go to `node`
+    captured,        // answer to request_capture: stopped, and its state is in hand
+    capture_failed,  // the other answer: stopped, but it cannot leave now
+    installed,       // answer to install: state loaded, the vCPU runs here
+    install_failed,  // the other answer: it did not run and will not (`message.reason` says why)
+    raised,          // `message.interrupt` for this vCPU was raised on this node
+    message,         // `message` came from `node`
 };
 
 struct Event {
@@ -72,7 +73,8 @@ enum class ActionKind : std::uint8_t {
     install,          // load the state that came with the event and run the vCPU if that succeeds;
                       // report installed or install_failed
     resume_here,      // the vCPU, stopped for capture, runs on as it was
-    deliver,          // `message.interrupt` to the vCPU's local APIC
+    deliver,          // `message.interrupt` to the vCPU's local APIC; must reach the vCPU's thread
+                      // before a request_capture that comes later
     deliver_stash,    // the same for all of `flushed`
     forward_stash,    // all of `flushed` to `to`: `message` with each one's interrupt
     refuse_ship,      // answer to ship_requested: it is not here, or it is on its way already

@@ -13,7 +13,7 @@ enum class Trigger : std::uint8_t { edge, level };
 
 struct Interrupt {
     InterruptKind kind{};
-    std::uint8_t vector = 0;         // fixed: 0..255; sipi: page of the start address; else 0
+    std::uint8_t vector = 0;          // fixed: 0..255; sipi: page of the start address; else 0
     Trigger trigger = Trigger::edge;  // fixed only
     friend bool operator==(const Interrupt&, const Interrupt&) = default;
 };

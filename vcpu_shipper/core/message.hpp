@@ -21,7 +21,7 @@ enum class MessageKind : std::uint8_t {
     ship_state = 1,  // epoch: the receiver's, once it has taken the vCPU
     ship_ack,        // epoch of the ship_state it answers
     ship_nack,       // the same; the vCPU is the source's again, under epoch + 1
-    location,        // the vCPU runs on `node` since `epoch`
+    location,        // the vCPU runs on the sender since `epoch`
     interrupt,       // epoch: of the sender's belief that the receiver has the vCPU
 };
 
@@ -37,19 +37,13 @@ struct Message {
     VcpuId vcpu;
     Epoch epoch;
     NackReason reason = NackReason::none;  // ship_nack
-    NodeId node;                           // location
     Interrupt interrupt;                   // interrupt
-    std::uint8_t hops = 0;                 // interrupt: nodes that forwarded it; stays at kMaxHops
 
     friend bool operator==(const Message&, const Message&) = default;
 };
 
-// Forwarding cannot go in circles (each hop follows a higher epoch, see handover.hpp); the count is
-// for statistics and tests.
-inline constexpr std::uint8_t kMaxHops = 64;
-
-// kind u8, three bytes a, b, c, vcpu u16, hops u8, zero u8, epoch u64: 16 bytes. a, b, c are
-// the reason (ship_nack), the node (location) or kind, vector, trigger (interrupt), else zero.
+// kind u8, three bytes a, b, c, vcpu u16, zero u16, epoch u64: 16 bytes. a, b, c are the reason
+// (ship_nack) or kind, vector, trigger (interrupt), else zero.
 inline constexpr std::size_t kMessageHeaderSize = 16;
 // Ethernet and fabric header, 14 + 48 bytes, go before; the whole frame is at most 8,978 bytes.
 static_assert(14 + 48 + kMessageHeaderSize + kMaxStateBytes <= 8978);
@@ -61,8 +55,7 @@ struct DecodedMessage {
 
 // Writes kMessageHeaderSize bytes; a ship_state's encoded VcpuState follows as a second segment.
 void encode(const Message& message, ByteWriter& to);
-// An error for whatever encode() with these counts would not write.
-Result<DecodedMessage> decode_message(ByteView bytes, std::size_t vcpu_count,
-                                      std::size_t node_count);
+// An error for whatever encode() would not write for a guest of `vcpu_count` vCPUs.
+Result<DecodedMessage> decode_message(ByteView bytes, std::size_t vcpu_count);
 
 }  // namespace vsmp::shipper

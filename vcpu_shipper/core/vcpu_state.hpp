@@ -115,8 +115,8 @@ struct VcpuState {
     MpState mp = MpState::runnable;
     // Interrupts handed to the processor but not yet taken, bit per vector (KVM: at most one).
     std::array<std::uint64_t, 4> interrupt_bitmap{};
-    std::vector<Msr> msrs;               // by index; values of zero are left out
-    std::vector<std::byte> local_apic;   // the VMM's own encoding
+    std::vector<Msr> msrs;              // by index; values of zero are left out
+    std::vector<std::byte> local_apic;  // the VMM's own encoding
     friend bool operator==(const VcpuState&, const VcpuState&) = default;
 };
 

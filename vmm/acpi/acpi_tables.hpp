@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "proto/bytes.hpp"
 #include "proto/ids.hpp"
 #include "proto/result.hpp"
 #include "vmm/memory_layout.hpp"
@@ -33,7 +34,7 @@ struct Tables {
 };
 
 // Errors: no CPU, a distance matrix that is not square or has a wrong diagonal, tables larger than
-// kTablesLimit. `at` must be 16-byte aligned.
+// kTablesLimit. `at` must be 64-byte aligned.
 Result<Tables> build_tables(const Machine& machine, Gpa at = kTablesBase);
 
 }  // namespace vsmp::acpi

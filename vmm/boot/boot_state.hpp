@@ -26,7 +26,7 @@ struct BootState {
     std::uint64_t rip = 0, rsp = 0, rflags = 2;
     std::uint64_t rcx = 0, rdx = 0, rsi = 0, rdi = 0;
     std::uint64_t cr0 = 0, cr3 = 0, cr4 = 0, efer = 0;
-    std::uint64_t xcr0 = 1;  // needs KVM_SET_XCRS when CR4.OSXSAVE is set
+    std::uint64_t xcr0 = 1;       // needs KVM_SET_XCRS when CR4.OSXSAVE is set
     std::uint64_t apic_base = 0;  // IA32_APIC_BASE
     Segment cs, ds, es, fs, gs, ss, tr, ldt;
     DescriptorTable gdt, idt;

@@ -24,8 +24,9 @@ struct LinuxBoot {
 };
 
 // Layout below 1 MiB: GDT 0x1000, zero page 0x7000, stack below 0x8ff0, page tables from 0x9000
-// (the first 4 GiB), command line 0x20000. The kernel is placed at its preferred address, the initrd as high
-// as its limit allows. Errors are one line that says what is wrong with which of the inputs.
+// (the first 4 GiB), command line 0x20000. The kernel is placed at its preferred address, the
+// initrd as high as its limit allows. Errors are one line that says what is wrong with which of the
+// inputs.
 Result<BootImage> load_linux(const LinuxBoot& boot);
 
 }  // namespace vsmp::boot

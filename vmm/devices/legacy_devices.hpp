@@ -1,7 +1,6 @@
 // The platform devices of a guest, assembled: what node 0 gives to the vCPU exits.
 #pragma once
 
-#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -10,17 +9,16 @@
 #include "proto/time.hpp"
 #include "vmm/devices/io_apic.hpp"
 #include "vmm/devices/io_bus.hpp"
+#include "vmm/devices/wall_time.hpp"
 
 namespace vsmp {
-
-using WallTime = std::chrono::sys_time<std::chrono::seconds>;
 
 // What the devices need from outside. All are called with the device lock held: they must not
 // block and not call back into LegacyDevices.
 struct LegacyDeviceHooks {
-    std::function<Instant()> now;           // time of the guest; must not go backwards
-    std::function<WallTime()> wall_clock;   // UTC
-    InterruptSink interrupt;                // from the I/O APIC
+    std::function<Instant()> now;          // time of the guest; must not go backwards
+    std::function<WallTime()> wall_clock;  // UTC
+    InterruptSink interrupt;               // from the I/O APIC
     std::function<void(std::string_view)> console_output;
     std::function<void()> power_off;
     std::function<void()> reset;

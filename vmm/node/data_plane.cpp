@@ -243,6 +243,7 @@ void DataPlane::perform(command::Send& send, Instant) {
 void DataPlane::perform(command::Inspect& inspect, Instant) { inspect.look(); }
 
 void DataPlane::run_timers(Instant now) {
+    housekeeping_due_ = hooks_.housekeeping(now);
     if (const auto due = broker_.next_deadline(); due && *due <= now) broker_.on_timer(now);
     while (!shipped_faults_.empty() && shipped_faults_.front().give_up <= now) {
         const ShippedFault late = shipped_faults_.front();
@@ -257,6 +258,7 @@ std::optional<Instant> DataPlane::next_deadline() const {
     const auto consider = [&](std::optional<Instant> other) {
         if (other && (!next || *other < *next)) next = other;
     };
+    consider(housekeeping_due_);
     if (fabric_) consider(fabric_->next_deadline());
     if (!shipped_faults_.empty()) consider(shipped_faults_.front().give_up);
     return next;

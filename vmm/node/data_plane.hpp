@@ -70,6 +70,8 @@ struct DataPlaneHooks {
     std::function<void(NodeId from, const NodeMessage& message)> on_node_message;
     // All links are up and this node's guest TSC offset is known.
     std::function<void(std::uint64_t guest_tsc_offset)> on_ready;
+    // What else is to be done now and then; says when it wants to be called next.
+    std::function<std::optional<Instant>(Instant now)> housekeeping;
     std::function<void(Error)> on_failed;
 };
 
@@ -151,6 +153,7 @@ class DataPlane {
     std::vector<Command> taken_;
     std::vector<ShippedFault> shipped_faults_;
     ClockEstimator clock_;
+    std::optional<Instant> housekeeping_due_;
     Instant busy_until_{};  // polls without sleeping until then
     bool links_up_ = false;
     bool ready_ = false;

@@ -1,25 +1,14 @@
-// Devices as the vCPUs of a node reach them: on node 0 directly, elsewhere through the fabric.
+// The devices of node 0 as the vCPUs of other nodes reach them: through the fabric.
 #pragma once
 
 #include <condition_variable>
 #include <functional>
 #include <mutex>
-#include <span>
 #include <vector>
 
-#include "vmm/node/node_message.hpp"
+#include "vmm/node/device_access.hpp"
 
 namespace vsmp {
-
-class DeviceAccess {
-  public:
-    virtual ~DeviceAccess() = default;
-    // Called by the vCPU's thread; may wait for another node. 1, 2, 4 or 8 bytes.
-    virtual void read(VcpuId vcpu, AddressSpace space, std::uint64_t address,
-                      std::span<std::byte> out) = 0;
-    virtual void write(VcpuId vcpu, AddressSpace space, std::uint64_t address, ByteView data) = 0;
-    virtual void end_of_interrupt(std::uint8_t vector) = 0;
-};
 
 // The other nodes' end: a request to node 0, and the vCPU's thread waits for the reply.
 class DeviceClient final : public DeviceAccess {

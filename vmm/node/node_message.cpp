@@ -3,7 +3,7 @@
 namespace vsmp {
 namespace {
 
-enum class Kind : std::uint8_t { request = 1, reply, end_of_interrupt, apic_address, micro_report };
+enum class Kind : std::uint8_t { request = 1, reply, end_of_interrupt, apic_moved, micro_report };
 
 void write_kind(Kind kind, ByteWriter& to) { to.write(static_cast<std::uint8_t>(kind)); }
 
@@ -30,12 +30,13 @@ void encode_fields(const EndOfInterrupt& m, ByteWriter& to) {
     to.write(m.vector);
 }
 
-void encode_fields(const ApicAddress& m, ByteWriter& to) {
-    write_kind(Kind::apic_address, to);
+void encode_fields(const ApicMoved& m, ByteWriter& to) {
+    write_kind(Kind::apic_moved, to);
     to.write(m.vcpu.value());
-    to.write(m.logical);
-    to.write(m.format);
-    to.write(m.mode);
+    to.write(static_cast<std::uint8_t>(m.address.mode));
+    to.write(m.address.id);
+    to.write(m.address.ldr);
+    to.write(m.address.dfr);
 }
 
 void encode_fields(const MicroReport& m, ByteWriter& to) {
@@ -86,12 +87,13 @@ std::optional<NodeMessage> decode_node_message(ByteView bytes, std::size_t vcpu_
         m.data = from.read<std::uint64_t>();
         return accept(m, known_vcpu);
     }
-    if (kind == Kind::apic_address) {
-        ApicAddress m{.vcpu = vcpu};
-        m.logical = from.read<std::uint32_t>();
-        m.format = from.read<std::uint32_t>();
-        m.mode = from.read<std::uint8_t>();
-        return accept(m, known_vcpu);
+    if (kind == Kind::apic_moved) {
+        const auto mode = from.read<std::uint8_t>();
+        ApicMoved m{.vcpu = vcpu, .address = {.mode = static_cast<cpu::ApicMode>(mode)}};
+        m.address.id = from.read<std::uint32_t>();
+        m.address.ldr = from.read<std::uint32_t>();
+        m.address.dfr = from.read<std::uint32_t>();
+        return accept(m, known_vcpu && mode <= static_cast<std::uint8_t>(cpu::ApicMode::x2apic));
     }
     if (kind == Kind::micro_report) {
         MicroReport m{.vcpu = vcpu, .port = from.read<std::uint16_t>()};

@@ -8,6 +8,7 @@
 
 #include "proto/bytes.hpp"
 #include "proto/ids.hpp"
+#include "vmm/cpu/apic_types.hpp"
 
 namespace vsmp {
 
@@ -42,14 +43,12 @@ struct EndOfInterrupt {
     friend bool operator==(const EndOfInterrupt&, const EndOfInterrupt&) = default;
 };
 
-// How interrupts address a local APIC (SDM vol. 3A 11.6.2); sent to all when it changes.
-struct ApicAddress {
+// How interrupts address a local APIC; sent to all when it changes.
+struct ApicMoved {
     VcpuId vcpu;
-    std::uint32_t logical = 0;  // LDR
-    std::uint32_t format = 0;   // DFR
-    std::uint8_t mode = 0;      // as in vmm/cpu: the sender's ApicMode
+    cpu::ApicAddress address;
 
-    friend bool operator==(const ApicAddress&, const ApicAddress&) = default;
+    friend bool operator==(const ApicMoved&, const ApicMoved&) = default;
 };
 
 // A micro-guest's vCPU told something (vmm/boot/micro.hpp); node 0 collects it.
@@ -63,7 +62,7 @@ struct MicroReport {
 };
 
 using NodeMessage =
-    std::variant<DeviceRequest, DeviceReply, EndOfInterrupt, ApicAddress, MicroReport>;
+    std::variant<DeviceRequest, DeviceReply, EndOfInterrupt, ApicMoved, MicroReport>;
 
 // kind u8, then the fields in order; at most this many bytes.
 inline constexpr std::size_t kMaxNodeMessage = 32;

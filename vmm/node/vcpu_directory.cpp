@@ -83,7 +83,7 @@ bool VcpuDirectory::perform(VcpuId vcpu, const Action& action, const shipper::St
                             ByteView state) {
     switch (action.kind) {
         case ActionKind::request_capture:
-            vcpus_.capture(vcpu);
+            vcpus_.capture(vcpu, action.to);
             return true;
         case ActionKind::send_state:
             ++counters_.out;

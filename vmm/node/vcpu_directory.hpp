@@ -16,8 +16,8 @@ namespace vsmp {
 class LocalVcpus {
   public:
     virtual ~LocalVcpus() = default;
-    // Stop it and read its state: answered by on_captured or on_capture_failed.
-    virtual void capture(VcpuId vcpu) = 0;
+    // Stop it and read its state, it goes to `to`: answered by on_captured or on_capture_failed.
+    virtual void capture(VcpuId vcpu, NodeId to) = 0;
     // Let the captured vCPU go on as it was.
     virtual void resume(VcpuId vcpu) = 0;
     // Load `state` and run: answered by on_installed or on_install_failed.
@@ -29,6 +29,9 @@ struct ShipCounters {
     std::uint64_t out = 0, in = 0;
     std::uint64_t refused = 0;    // by this node or by the destination
     std::uint64_t malformed = 0;  // messages that did not decode
+    std::uint64_t frame_bytes_max = 0;         // whole Ethernet frame with a vCPU's state
+    std::vector<std::uint32_t> frame_bytes;    // of the last ships out, oldest first
+    std::vector<std::uint32_t> blackout_us;    // of the last ships in: stopped there to installed here
 };
 
 class VcpuDirectory {

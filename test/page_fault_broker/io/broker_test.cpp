@@ -54,7 +54,9 @@ struct TestNode {
           userfault(*UserfaultFd::watch({memory.guest_base(), homes.page_count() * kPageSize})),
           fabric(self, wire),
           broker(self, homes, coherence::hold_limits(self, homes.node_count(), std::chrono::microseconds(200)), memory,
-                 userfault, &fabric) {}
+                 userfault) {
+        broker.attach(&fabric);
+    }
 
     GuestMemory memory;
     UserfaultFd userfault;
