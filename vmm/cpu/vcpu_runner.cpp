@@ -102,6 +102,7 @@ void VcpuRunner::deliver(const InterruptStash& interrupts) {
 void VcpuRunner::nmi() {
     if (activity() == Activity::wait_for_sipi) return;
     if (auto done = vcpu_.nmi(); !done) return fail(done.error().message);
+    nmi_in_kvm_ = true;
     if (activity() == Activity::halted) set_activity(Activity::running);
 }
 
@@ -189,6 +190,7 @@ Result<void> VcpuRunner::begin_arrival(const shipper::VcpuState& state) {
     if (arrived.apic.id() != id_) return Error{"the state is another vCPU's"};
     VSMP_TRY(transplant_.restore(vcpu_, state));
     apic_ = arrived.apic;
+    nmi_in_kvm_ = state.events.nmi_pending != 0;
     set_activity(arrived.activity);
     return {};
 }

@@ -95,6 +95,7 @@ class VcpuRunner {
     // current after its registers were written.
     void refresh();
     void handle(kvm::Exit exit);
+    void halt();
     void on(const kvm::IoExit& exit);
     void on(const kvm::MmioExit& exit);
     void on(const kvm::RdMsrExit& exit);
@@ -119,6 +120,7 @@ class VcpuRunner {
     std::optional<GuestTsc> timer_set_for_;
     Instant timer_fires_at_{};
     bool answer_pending_ = false;  // an I/O exit was answered, its instruction is not finished
+    bool nmi_in_kvm_ = false;      // maybe: one was handed over that may not have been taken yet
     Activity resume_as_ = Activity::parked;
     std::atomic<Activity> activity_{Activity::parked};
     std::atomic<pid_t> thread_id_{0};
