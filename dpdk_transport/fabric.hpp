@@ -33,6 +33,8 @@ struct PeerCounters {
     std::uint64_t bytes_sent = 0, bytes_received = 0;  // whole frames, without FCS
     std::uint64_t messages_sent = 0, messages_received = 0;
     std::uint64_t retransmissions = 0, duplicates = 0, out_of_order = 0, rejected = 0;
+
+    PeerCounters& operator+=(const PeerCounters& other);
 };
 
 enum class PeerState : std::uint8_t { connecting, up, lost };
@@ -66,6 +68,9 @@ class Fabric {
     virtual void disarm_wakeup() = 0;
 
     virtual PeerState peer_state(NodeId peer) const = 0;
+    // Why the peer is lost, or what keeps it from coming up: one line for a person; empty when
+    // there is nothing to say.
+    virtual std::string peer_problem(NodeId) const { return {}; }
     virtual PeerCounters counters(NodeId peer) const = 0;
 };
 

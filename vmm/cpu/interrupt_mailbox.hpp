@@ -51,7 +51,9 @@ class InterruptMailbox {
     Contents take();
     // Blocks until something is there, or until `deadline`.
     Contents wait(std::optional<Instant> deadline);
-    Contents close();
+    // From here on posts are refused. What had been accepted and not taken; an order to depart is
+    // dropped with it, a request to stop stays.
+    InterruptStash close();
     // False, and nothing, when something is there to be taken.
     enum class Entry : std::uint8_t { proceed, look_again };
     Entry enter_guest();
@@ -62,7 +64,6 @@ class InterruptMailbox {
     enum class Door : std::uint8_t { open, closed };
 
     void call_runner();
-    Contents take_locked();
 
     std::mutex mutex_;
     std::condition_variable changed_;

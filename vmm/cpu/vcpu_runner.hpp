@@ -14,6 +14,7 @@
 #include "proto/ids.hpp"
 #include "proto/result.hpp"
 #include "vcpu_shipper/core/vcpu_state.hpp"
+#include "vmm/cpu/activity.hpp"
 #include "vmm/cpu/interrupt_mailbox.hpp"
 #include "vmm/cpu/lapic.hpp"
 #include "vmm/cpu/msr_policy.hpp"
@@ -29,22 +30,14 @@ struct VcpuTransplant {
     std::function<Result<void>(kvm::Vcpu&, const shipper::VcpuState&)> restore;
 };
 
-// Where a vCPU stands on this node.
-enum class Activity : std::uint8_t {
-    parked,         // not here, or captured and not gone yet
-    wait_for_sipi,
-    running,
-    halted,
-    ended,          // shut down or failed
-};
-
 class VcpuRunner {
   public:
     struct Setup {
         VcpuId id;
         kvm::Vcpu vcpu;  // CPUID and TSC are set; otherwise as created
         ApicRole role = ApicRole::application;
-        std::uint64_t tsc_khz = 0;  // rate of VcpuHost::guest_tsc
+        std::uint64_t tsc_khz = 0;    // rate of VcpuHost::guest_tsc
+        std::uint32_t signature = 0;  // CPUID.1:EAX, which EDX holds after INIT
         VcpuTransplant transplant;
     };
 
@@ -60,7 +53,7 @@ class VcpuRunner {
     void start(VcpuStart start) { mailbox_.start(std::move(start)); }
     // Any thread. closed: the vCPU is not here; the interrupt goes elsewhere.
     Posted post(const Interrupt& interrupt) { return mailbox_.post(interrupt); }
-    // Any thread. VcpuHost::departed or capture_failed follows, unless the vCPU ends first.
+    // Any thread. VcpuHost::departed or capture_failed follows, once, if it was accepted.
     Posted request_departure(NodeId to) { return mailbox_.request_departure(to); }
     // Any thread but its own. Joins: a host call under way must come back, and a page that KVM
     // itself waits for must still be served. Idempotent.
@@ -77,21 +70,26 @@ class VcpuRunner {
     void thread_main();
     Outcome apply(InterruptMailbox::Contents contents);
     void deliver(const InterruptStash& interrupts);
-    void begin(VcpuStart start);
-    void begin_boot(const BootStart& start);
-    void begin_arrival(const ArrivalStart& start);
+    // Whether the vCPU is here now. `interrupts` were posted since the start was ordered.
+    bool begin(VcpuStart start, const InterruptStash& interrupts);
+    Result<void> begin_boot(const BootStart& start);
+    Result<void> begin_arrival(const shipper::VcpuState& state);
     void depart(NodeId to);
+    void nmi();
     void init();
     void sipi(std::uint8_t page);
+    Result<void> reset_registers();
 
     bool can_run();
     void run_once();
-    void prepare_entry();
     void inject();
     void arm_timer();
     void sync_from_guest();
     // Finishes the instruction whose exit was answered last.
     void settle();
+    // The same without such an instruction: makes what KVM says of the vCPU's interrupt state
+    // current after its registers were written.
+    void refresh();
     void handle(kvm::Exit exit);
     void on(const kvm::IoExit& exit);
     void on(const kvm::MmioExit& exit);
@@ -106,6 +104,7 @@ class VcpuRunner {
     const VcpuId id_;
     const ApicRole role_;
     const std::uint64_t tsc_khz_;
+    const std::uint32_t signature_;
     const VcpuTransplant transplant_;
     VcpuHost& host_;
     kvm::Vcpu vcpu_;
@@ -114,7 +113,9 @@ class VcpuRunner {
     InterruptMailbox mailbox_;
     std::optional<kvm::KickTimer> timer_;
     std::optional<GuestTsc> timer_set_for_;
+    Instant timer_fires_at_{};
     bool answer_pending_ = false;  // an I/O exit was answered, its instruction is not finished
+    Activity resume_as_ = Activity::parked;
     std::atomic<Activity> activity_{Activity::parked};
     std::atomic<std::uint64_t> exits_{0};
     std::thread thread_;
