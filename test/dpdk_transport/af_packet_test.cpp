@@ -16,7 +16,7 @@
 #include "dpdk_transport/ports/open_port.hpp"
 #include "proto/fd.hpp"
 #include "proto/monotonic_clock.hpp"
-#include "test/dpdk_transport/network_sandbox.hpp"
+#include "dpdk_transport/bench/network_sandbox.hpp"
 
 namespace vsmp::fabric {
 namespace {
