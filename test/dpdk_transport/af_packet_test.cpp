@@ -124,6 +124,20 @@ TEST_F(AfPacket, SaysWhatIsWrongWithTheInterface) {
     EXPECT_EQ(error_of("va"), "port busy: interface va is in use by another vsmp node");
 }
 
+TEST_F(AfPacket, SaysThatPermissionIsMissing) {
+    eal();
+    ASSERT_EQ(::seteuid(65534), 0);
+    const std::string error = error_of("va");
+    ASSERT_EQ(::seteuid(0), 0);
+    EXPECT_EQ(error, "no permission for raw frames: CAP_NET_RAW is needed");
+}
+
+TEST_F(AfPacket, SaysWhatIsWrongWithAPciDevice) {
+    auto port = open_port(eal(), PciOptions{"ffff:ff:1f.7"});
+    ASSERT_FALSE(port);
+    EXPECT_EQ(port.error().message, "PCI device ffff:ff:1f.7 does not exist");
+}
+
 TEST_F(AfPacket, PortCanBeOpenedAgain) {
     for (int i = 0; i < 3; ++i) EXPECT_EQ(error_of("va"), "");
 }
