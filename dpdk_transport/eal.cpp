@@ -8,10 +8,10 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
-#include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <mutex>
+
+#include "dpdk_transport/ports/pci_driver.hpp"
 
 namespace vsmp::fabric {
 namespace {
@@ -23,12 +23,6 @@ std::string joined_cpus(const cpu_set_t& cpus) {
     return list;
 }
 
-// The driver a PCI device is bound to; empty when none.
-std::string driver_of(const std::filesystem::path& device) {
-    std::error_code none;
-    return std::filesystem::read_symlink(device / "driver", none).filename();
-}
-
 struct PciNeeds {
     bool physical_addresses = false;  // the driver has no IOMMU: hugepages are needed
 };
@@ -36,17 +30,8 @@ struct PciNeeds {
 Result<PciNeeds> check_pci(const std::vector<std::string>& addresses) {
     PciNeeds needs;
     for (const std::string& address : addresses) {
-        const auto device = std::filesystem::path{"/sys/bus/pci/devices"} / address;
-        if (!std::filesystem::exists(device))
-            return Error{"PCI device " + address + " does not exist", ENODEV};
-        const std::string driver = driver_of(device);
-        if (driver == "uio_pci_generic" || driver == "igb_uio") {
-            needs.physical_addresses = true;
-        } else if (driver != "vfio-pci") {
-            return Error{"PCI device " + address + " is bound to " +
-                         (driver.empty() ? "no driver" : "driver " + driver) +
-                         ", not to vfio-pci or uio_pci_generic"};
-        }
+        VSMP_TRY_ASSIGN(const PciDriver driver, pci_driver(address));
+        needs.physical_addresses = needs.physical_addresses || driver == PciDriver::uio;
     }
     return needs;
 }

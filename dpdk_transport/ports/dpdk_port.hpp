@@ -11,6 +11,7 @@
 #include "dpdk_transport/port.hpp"
 #include "proto/fd.hpp"
 #include "proto/result.hpp"
+#include "proto/time.hpp"
 
 struct rte_mempool;
 struct rte_mbuf;
@@ -61,8 +62,8 @@ class DpdkDevice {
 // A name for a virtual device that no other of this process has.
 std::string unique_device_name(const std::string& driver);
 
-// How a port sleeps: on a descriptor that is always ready when frames are (af_packet), or on an
-// interrupt that has to be switched on first.
+// How a port sleeps: on a descriptor that is always ready when frames are (af_packet), on an
+// interrupt that has to be switched on first, or for a short while.
 class Sleeper {
   public:
     virtual ~Sleeper() = default;
@@ -72,6 +73,7 @@ class Sleeper {
 };
 std::unique_ptr<Sleeper> sleep_on_socket(int socket);  // not owned
 Result<std::unique_ptr<Sleeper>> sleep_on_interrupt(std::uint16_t port);
+Result<std::unique_ptr<Sleeper>> sleep_on_timer(Duration nap);  // less than a second
 
 class DpdkPort final : public Port {
   public:

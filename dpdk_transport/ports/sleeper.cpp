@@ -1,5 +1,6 @@
 #include <rte_ethdev.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 
 #include "dpdk_transport/ports/dpdk_port.hpp"
 
@@ -61,7 +62,32 @@ class InterruptSleeper final : public Sleeper {
     int event_ = -1;  // DPDK's
 };
 
+// For a device without interrupts: looks again after a while.
+class TimerSleeper final : public Sleeper {
+  public:
+    TimerSleeper(Duration nap, UniqueFd timer) : nap_(nap), timer_(std::move(timer)) {}
+    int fd() const override { return timer_.get(); }
+    void arm() override { set(nap_); }
+    void disarm() override { set(Duration::zero()); }  // also makes it unreadable
+
+  private:
+    void set(Duration after) {
+        itimerspec time{};
+        time.it_value.tv_nsec = after.count();
+        VSMP_CHECK(::timerfd_settime(timer_.get(), 0, &time, nullptr) == 0, "timerfd_settime");
+    }
+    Duration nap_;
+    UniqueFd timer_;
+};
+
 }  // namespace
+
+Result<std::unique_ptr<Sleeper>> sleep_on_timer(Duration nap) {
+    VSMP_CHECK(nap > Duration::zero() && nap < std::chrono::seconds(1), "nap");
+    UniqueFd timer{::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)};
+    if (!timer) return Error::from_errno("timerfd_create");
+    return std::unique_ptr<Sleeper>{std::make_unique<TimerSleeper>(nap, std::move(timer))};
+}
 
 std::unique_ptr<Sleeper> sleep_on_socket(int socket) {
     return std::make_unique<SocketSleeper>(socket);

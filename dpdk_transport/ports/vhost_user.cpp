@@ -5,7 +5,6 @@
 #include <cstring>
 #include <filesystem>
 #include <future>
-#include <optional>
 #include <random>
 #include <thread>
 
@@ -53,12 +52,11 @@ Result<std::unique_ptr<DpdkDevice>> add_server(const std::shared_ptr<Eal>& eal,
     std::filesystem::remove(options.socket, none);  // left by a dead server; we hold the lock
     const std::string arguments = "path=" + options.socket + ",server=1,queues=1,queue_size=512" +
                                   ",mrg_rxbuf=1,in_order=0,mac=" + random_mac();
-    std::optional<Result<std::unique_ptr<DpdkDevice>>> device;
+    Result<std::unique_ptr<DpdkDevice>> device{Error{}};
     std::promise<void> done;
     auto ready = done.get_future();
     std::thread adder{[&] {
-        device.emplace(
-            DpdkDevice::add(eal, "vdev", unique_device_name("net_virtio_user"), arguments));
+        device = DpdkDevice::add(eal, "vdev", unique_device_name("net_virtio_user"), arguments);
         done.set_value();
     }};
     const bool in_time = ready.wait_for(options.connect_timeout) == std::future_status::ready;
@@ -66,7 +64,7 @@ Result<std::unique_ptr<DpdkDevice>> add_server(const std::shared_ptr<Eal>& eal,
         while (ready.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready)
             poke(options.socket);
     adder.join();
-    if (in_time) return *std::move(device);
+    if (in_time) return device;
     return Error{"nobody connected to " + options.socket + " in time", ETIMEDOUT};
 }
 

@@ -16,7 +16,7 @@
 #include "dpdk_transport/ports/open_port.hpp"
 #include "proto/fd.hpp"
 #include "proto/monotonic_clock.hpp"
-#include "test/dpdk_transport/network_sandbox.hpp"
+#include "dpdk_transport/bench/network_sandbox.hpp"
 
 namespace vsmp::fabric {
 namespace {
@@ -122,6 +122,20 @@ TEST_F(AfPacket, SaysWhatIsWrongWithTheInterface) {
     const auto port = open_port(eal(), AfPacketOptions{"va"});
     ASSERT_TRUE(port) << port.error().message;
     EXPECT_EQ(error_of("va"), "port busy: interface va is in use by another vsmp node");
+}
+
+TEST_F(AfPacket, SaysThatPermissionIsMissing) {
+    eal();
+    ASSERT_EQ(::seteuid(65534), 0);
+    const std::string error = error_of("va");
+    ASSERT_EQ(::seteuid(0), 0);
+    EXPECT_EQ(error, "no permission for raw frames: CAP_NET_RAW is needed");
+}
+
+TEST_F(AfPacket, SaysWhatIsWrongWithAPciDevice) {
+    auto port = open_port(eal(), PciOptions{"ffff:ff:1f.7"});
+    ASSERT_FALSE(port);
+    EXPECT_EQ(port.error().message, "PCI device ffff:ff:1f.7 does not exist");
 }
 
 TEST_F(AfPacket, PortCanBeOpenedAgain) {

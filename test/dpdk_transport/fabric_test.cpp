@@ -5,6 +5,7 @@
 #include <array>
 #include <thread>
 
+#include "dpdk_transport/core/frame.hpp"
 #include "dpdk_transport/make_fabric.hpp"
 #include "dpdk_transport/ports/memory_port.hpp"
 #include "proto/monotonic_clock.hpp"
@@ -116,6 +117,25 @@ TEST(Fabric, FramesOfAnotherGuestAreIgnored) {
     const auto lost = [&] { return nodes[0]->peer_state(NodeId{1}) == PeerState::lost; };
     EXPECT_TRUE(run(nodes, received, lost));
     EXPECT_EQ(nodes[0]->peer_problem(NodeId{1}), "no answer from node 1 for 60 s");
+}
+
+TEST(Fabric, NodeOfAnotherVersionIsNamed) {
+    auto ports = make_memory_segment(2);
+    auto node = *make_fabric(options_of(0, 2), one(std::move(ports[0])));
+    std::array<std::byte, kHeaderSize> frame;
+    ByteWriter writer{frame};
+    FrameHeader hello;
+    hello.kind = FrameKind::hello;
+    hello.from = NodeId{1};
+    hello.to = NodeId{0};
+    hello.sender = LinkIncarnation{5};
+    encode_frame({99, NodeId{1}, 2, 0}, kBroadcastMac, ports[1]->mac(), hello, 0, writer);
+    frame[kEthernetHeaderSize] = std::byte{kProtocolVersion + 1};
+    ports[1]->queue(frame, {});
+    ports[1]->flush();
+    EXPECT_TRUE(node->poll(Instant{1s}, [](NodeId, Channel, ByteView) {}));
+    EXPECT_EQ(node->peer_state(NodeId{1}), PeerState::lost);
+    EXPECT_EQ(node->peer_problem(NodeId{1}), "node 1 speaks protocol version 2, this node 1");
 }
 
 TEST(Fabric, OnePortForEachPeer) {

@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <iostream>
 
@@ -42,7 +44,7 @@ struct Loop {
     }
 };
 
-Result<Loop> open_node(int self, const std::string& socket) {
+Result<Loop> open_node(int self, const std::string& socket, Duration peer_timeout = 15s) {
     VSMP_TRY_ASSIGN(std::shared_ptr<Eal> eal, Eal::start({}));
     VhostUserOptions port;
     port.socket = socket;
@@ -55,6 +57,7 @@ Result<Loop> open_node(int self, const std::string& socket) {
     options.node_count = 2;
     options.guest = 1;
     options.incarnation = random_incarnation();
+    options.timing.peer_timeout = peer_timeout;
     VSMP_TRY_ASSIGN(std::unique_ptr<Fabric> fabric, make_fabric(options, std::move(ports)));
     return Loop{std::move(fabric)};
 }
@@ -126,6 +129,44 @@ TEST_F(VhostUser, MessagesGoBothWaysAndSleepersAreWoken) {
     const pid_t client = in_child([&] { return play(1, socket()); });
     EXPECT_EQ(exit_code(server), 0);
     EXPECT_EQ(exit_code(client), 0);
+}
+
+// Both ways round: the survivor must neither die nor hang, and say what happened.
+int survive(int self, const std::string& socket, int ready) {
+    auto loop = open_node(self, socket, 1s);
+    if (!loop) return 1;
+    const NodeId peer{static_cast<std::uint8_t>(1 - self)};
+    const std::vector<std::byte> page(kPageSize);
+    bool told = false;
+    const auto answer = [&](NodeId from, Channel channel, ByteView payload) {
+        loop->fabric->send(from, channel, payload);
+        if (!told) told = ::write(ready, "x", 1) == 1;
+    };
+    for (int i = 0; i < 8; ++i) loop->fabric->send(peer, Channel::test, page);
+    const bool ended = loop->run(
+        answer, [&] { return loop->fabric->peer_state(peer) == PeerState::lost; });
+    const std::string problem = loop->fabric->peer_problem(peer);
+    std::cerr << "survivor: " << problem << "\n";
+    if (!ended) return 2;
+    return problem == "node " + std::to_string(peer.value()) + " has been silent for 1 s" ? 0 : 3;
+}
+
+TEST_F(VhostUser, SurvivorOfAKilledPeerSaysSo) {
+    for (int victim : {0, 1}) {
+        int ready[2];
+        ASSERT_EQ(::pipe(ready), 0);
+        const auto link = socket() + std::to_string(victim);
+        pid_t nodes[2];
+        for (int self : {0, 1})
+            nodes[self] = in_child([&] { return survive(self, link, ready[1]); });
+        ::close(ready[1]);  // so that a node that fails ends the wait
+        char said[2];
+        for (int i = 0; i < 2; ++i) ASSERT_EQ(::read(ready[0], said, 1), 1);
+        ::kill(nodes[victim], SIGKILL);
+        EXPECT_EQ(exit_code(nodes[victim]), 128 + SIGKILL);
+        EXPECT_EQ(exit_code(nodes[1 - victim]), 0);
+        ::close(ready[0]);
+    }
 }
 
 TEST_F(VhostUser, ServerWithoutClientGivesUp) {

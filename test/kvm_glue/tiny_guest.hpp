@@ -38,6 +38,9 @@ class TinyGuest {
         store64(0x2000, 0x3067);
         store64(0x3000, 0x4067);
         for (std::uint64_t i = 0; i < 512; ++i) store64(0x4000 + i * 8, i << 21 | 0xe7);
+        // The gigabyte below 4 GiB, where the local APIC is.
+        store64(0x3018, 0xa067);
+        for (std::uint64_t i = 0; i < 512; ++i) store64(0xa000 + i * 8, ((3ull << 30) + (i << 21)) | 0xe7);
         store64(0x6008, 0x00af9b000000ffff);  // 08 kernel code
         store64(0x6010, 0x00cf93000000ffff);  // 10 kernel data
         store64(0x6018, 0x00cff3000000ffff);  // 18 user data

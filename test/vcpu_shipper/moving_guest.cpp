@@ -46,6 +46,8 @@ MovingGuest::MovingGuest() : b_(*a_.kvm.create_vm()) {
     const auto cpuid = *a_.kvm.supported_cpuid();
     vcpus_.push_back(*a_.vm.create_vcpu(VcpuId(0)));
     vcpus_.push_back(*b_.create_vcpu(VcpuId(0)));
+    for (const CpuidLeaf& leaf : cpuid)
+        if (leaf.function == 1) has_xsave_ = (leaf.ecx >> 26 & 1) != 0;
     for (kvm::Vcpu& vcpu : vcpus_) {
         VSMP_CHECK(vcpu.set_cpuid(cpuid), "CPUID");
         timers_.push_back(*kvm::KickTimer::create_for_this_thread(vcpu.immediate_exit()));
@@ -86,7 +88,7 @@ void MovingGuest::fill_registers() {
     start_.general.rflags |= 1u << 9;  // IF
     for (unsigned i = 1; i < 16; ++i)
         if (i != kRsp) start_.general.gpr[i] = 0x0123456789abcdef * (i + 1);
-    start_.system.cr4 |= kCr4Osxsave;
+    if (has_xsave_) start_.system.cr4 |= kCr4Osxsave;
     start_.system.fs.base = 0x7000123400;
     start_.system.gs.base = 0x7000567800;
     start_.debug.dr = {0x1000, 0x2000, 0x3000, 0x4000};
@@ -97,7 +99,7 @@ void MovingGuest::fill_registers() {
         start_.msrs.push_back({index, value});
     };
     set(0x174, 0x10);                     // SYSENTER_CS
-    set(0x175, 0xffff800000123000);       // SYSENTER_ESP
+    set(0x175, 0x123000);                 // SYSENTER_ESP; AMD keeps 32 bits
     set(0xc0000081, 0x0023001000000000);  // STAR
     set(0xc0000082, 0xffffffff81000040);  // LSTAR
     set(0xc0000084, 0x47700);             // SFMASK
@@ -110,7 +112,7 @@ void MovingGuest::fill_registers() {
     for (const unsigned index : {kX87, kSse, kAvx, kOpmask, kZmmHigh, kZmm16To31, kPkru}) {
         const XsavePlace place = plan_.xsave.place(index);
         if (place.size == 0) continue;
-        xsave.xcr0 |= std::uint64_t{1} << index;
+        if (has_xsave_) xsave.xcr0 |= std::uint64_t{1} << index;
         XsaveComponent component{static_cast<std::uint8_t>(index), place.offset, {}};
         for (std::size_t i = 0; i < place.size; ++i) component.bytes.push_back(pattern(index, i));
         if (index == kX87) {

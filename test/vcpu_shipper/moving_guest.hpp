@@ -45,6 +45,7 @@ class MovingGuest {
     std::vector<VcpuTransfer> transfers_;
     std::vector<kvm::KickTimer> timers_;
     VcpuState start_;
+    bool has_xsave_ = false;
     std::size_t vector_lanes_ = 2;  // 64-bit lanes of the widest vectors here
     std::uint64_t after_add_ = 0;   // address of the instruction that follows the addition
 };

@@ -41,7 +41,8 @@ in_bare_root() { # ROOT COMMAND
 verb_bare() {
     local root commands=('./tools/dev demo' './tools/dev test') command
     [ "$(id -u)" = 0 ] || die "bare: needs root, for chroot"
-    plan 5
+    [ $# = 0 ] || commands=("$@")
+    plan $((3 + ${#commands[@]}))
     step "packages"
     need_packages bare
     step "a bare Debian 12 root"
@@ -53,8 +54,6 @@ verb_bare() {
     step "a fresh clone of $(git -C "$top" log -1 --format='%h %s')"
     [ -z "$(git -C "$top" status --porcelain)" ] || say "    what is not committed is not in it"
     git clone -q --no-hardlinks "$top" "$root/root/vsmp"
-    [ $# = 0 ] || commands=("$@")
-    plan $((${#commands[@]} - 2))
     for command in "${commands[@]}"; do
         step "$command (build/logs/bare-${command##* }.log)"
         logged "bare-${command##* }" in_bare_root "$root" "$command"

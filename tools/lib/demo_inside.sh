@@ -9,11 +9,10 @@ xml=${VSMP_XML:-/usr/share/vsmp/examples/two-nodes.xml}
 kernel=${VSMP_KERNEL:-/var/lib/vsmp/boot/vmlinuz}
 initrd=${VSMP_INITRD:-/var/lib/vsmp/boot/initrd.img}
 rounds=${VSMP_ROUNDS:-3}
-command_line=$(sed -n 's:.*<cmdline>\(.*\)</cmdline>.*:\1:p' "$xml")
 
 run_guest() { # JOBS: console on our streams
-    vsmp-run --local 2 --kernel "$kernel" --initrd "$initrd" \
-        --append "$command_line vsmp.job=$1 vsmp.rounds=$rounds" "$xml"
+    vsmp-run --local 2 --kernel "$kernel" --initrd "$initrd" --spread-after 'VSMP-GUEST up' \
+        --append "vsmp.job=$1 vsmp.rounds=$rounds" "$xml"
 }
 
 if [ "${1:-}" = --console ]; then

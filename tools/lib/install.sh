@@ -11,7 +11,7 @@ packages_of() {
 
 missing_packages() {
     local package
-    for package in $(packages_of "$@"); do
+    for package in $(packages_of "$@" | sort -u); do
         case $(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null) in
             ii* | hi*) ;;
             *) printf '%s\n' "$package" ;;

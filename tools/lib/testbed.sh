@@ -21,7 +21,7 @@ Usage: tools/dev testbed [OPTIONS] -- COMMAND [ARGUMENTS]
        tools/dev testbed [OPTIONS] console
 
   --hosts 1|2      machines (default 1); with 2 COMMAND runs in the first
-  --peer COMMAND   what the second machine runs (default: vsmpd)
+  --peer COMMAND   what the second machine runs (default: vsmpd --listen 10.77.0.2)
   --cpu amd|intel  amd: QEMU with emulated SVM (default); intel: Bochs with VMX and EPT, slow
   --eptad 0|1      kvm-intel's use of accessed/dirty bits (intel; default 1)
   --mem MIB        memory of each machine (default 2048)
@@ -40,7 +40,7 @@ TEXT
 }
 
 testbed_defaults() {
-    hosts=1 peer=vsmpd cpu=amd eptad=1 mem=2048 smp='' limit='' preset=dev name='' tty=no build=yes
+    hosts=1 peer='vsmpd --listen 10.77.0.2' cpu=amd eptad=1 mem=2048 smp='' limit='' preset=dev name='' tty=no build=yes
     with=() files=() command=()
 }
 

@@ -57,21 +57,18 @@ Result<std::vector<Msr>> VcpuTransfer::read_msrs(const kvm::Vcpu& vcpu) const {
 Result<VcpuState> VcpuTransfer::capture(kvm::Vcpu& vcpu) {
     held_.reset();
     VcpuState state;
-    VSMP_TRY_ASSIGN(const kvm_regs regs, vcpu.regs());
-    state.general = from_kvm(regs);
-    VSMP_TRY_ASSIGN(const kvm_sregs sregs, vcpu.sregs());
-    state.system = from_kvm(sregs);
-    state.interrupt_bitmap = interrupt_bitmap(sregs);
-    // KVM takes CR8 from the run page at each entry: what stands there counts.
-    state.system.cr8 = vcpu.cr8() & 0xf;
+    // KVM takes CR8 from the run page at each entry: what stands there counts, also before.
+    VSMP_TRY_ASSIGN(const kvm::Vcpu::CoreState core, vcpu.core_state());
+    state.general = from_kvm(core.regs);
+    state.system = from_kvm(core.sregs);
+    state.interrupt_bitmap = interrupt_bitmap(core.sregs);
+    state.events = from_kvm(core.events);
+    event_flags_ = core.events.flags;
     VSMP_TRY_ASSIGN(const std::uint64_t xcr0, read_xcr0(vcpu));
     if ((xcr0 & ~kShippableXcr0) != 0) return Error{"the guest uses AMX, which cannot be shipped"};
     std::vector<std::byte> area(vcpu.xsave_size());
     VSMP_TRY(vcpu.xsave(area));
     state.xsave = compact_xsave(area, xcr0, plan_->xsave);
-    VSMP_TRY_ASSIGN(const kvm_vcpu_events events, vcpu.events());
-    state.events = from_kvm(events);
-    event_flags_ = events.flags;
     VSMP_TRY_ASSIGN(const kvm_debugregs debug, vcpu.debugregs());
     state.debug = from_kvm(debug);
     VSMP_TRY_ASSIGN(state.msrs, read_msrs(vcpu));
@@ -84,18 +81,6 @@ Result<void> VcpuTransfer::restore(kvm::Vcpu& vcpu, const VcpuState& state) {
     VSMP_TRY(validate(state));
     if (!held_) VSMP_TRY(capture(vcpu));
     const VcpuState before = *std::exchange(held_, std::nullopt);
-    // The order matters: KVM_SET_SREGS queues interrupts, KVM_SET_REGS drops exceptions, and
-    // KVM_SET_VCPU_EVENTS then says what holds; CR4 and EFER decide about what follows them.
-    VSMP_TRY(load_system(vcpu, state, before));
-    VSMP_TRY(vcpu.set_regs(to_kvm(state.general)));
-    VSMP_TRY(load_xsave(vcpu, state.xsave, before.xsave));
-    VSMP_TRY(load_msrs(vcpu, state, before));
-    if (state.debug != before.debug) VSMP_TRY(vcpu.set_debugregs(to_kvm(state.debug)));
-    return load_events(vcpu, state, before);
-}
-
-Result<void> VcpuTransfer::load_system(kvm::Vcpu& vcpu, const VcpuState& state,
-                                       const VcpuState& before) {
     // What the guest changed in its page tables while it was elsewhere, it also flushed there, but
     // the TLB here may hold translations of its last stay.
     if (!loading_flushes_tlb(state.system, before.system)) {
@@ -103,9 +88,21 @@ Result<void> VcpuTransfer::load_system(kvm::Vcpu& vcpu, const VcpuState& state,
         other.cr3 ^= kPageBit;
         VSMP_TRY(vcpu.set_sregs(to_kvm(other, {})));
     }
-    VSMP_TRY(vcpu.set_sregs(to_kvm(state.system, state.interrupt_bitmap)));
+    VSMP_TRY(load_xsave(vcpu, state.xsave, before.xsave));
+    VSMP_TRY(load_msrs(vcpu, state, before));
+    if (state.debug != before.debug) VSMP_TRY(vcpu.set_debugregs(to_kvm(state.debug)));
+    return load_core(vcpu, state);
+}
+
+// KVM loads them in this order: general registers, which drops an exception; system registers,
+// which queues interrupts; events, which say what really is under way.
+Result<void> VcpuTransfer::load_core(kvm::Vcpu& vcpu, const VcpuState& state) {
+    kvm::Vcpu::CoreState core;
+    core.regs = to_kvm(state.general);
+    core.sregs = to_kvm(state.system, state.interrupt_bitmap);
+    VSMP_TRY_ASSIGN(core.events, to_kvm(state.events, event_flags_));
     vcpu.set_cr8(state.system.cr8);
-    return {};
+    return vcpu.set_core_state(core);
 }
 
 Result<void> VcpuTransfer::load_xsave(kvm::Vcpu& vcpu, const XsaveState& xsave,
@@ -142,14 +139,6 @@ Result<void> VcpuTransfer::load_msrs(kvm::Vcpu& vcpu, const VcpuState& state,
         ++changed;
     }
     return vcpu.set_msrs(std::span{entries}.first(changed));
-}
-
-Result<void> VcpuTransfer::load_events(kvm::Vcpu& vcpu, const VcpuState& state,
-                                       const VcpuState& before) {
-    const PendingEvents none;
-    if (state.events == none && before.events == none) return {};
-    VSMP_TRY_ASSIGN(const kvm_vcpu_events events, to_kvm(state.events, event_flags_));
-    return vcpu.set_events(events);
 }
 
 }  // namespace vsmp::shipper

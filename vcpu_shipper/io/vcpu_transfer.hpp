@@ -1,6 +1,7 @@
 // Reading the whole state of a vCPU out of KVM, and loading it into another one.
 //
-// Precondition of both: no I/O exit is unanswered or incomplete (kvm::Vcpu::complete_io). KVM has
+// Precondition of both: no I/O exit is unanswered or incomplete (kvm::Vcpu::complete_io). Both
+// refresh what kvm::Vcpu tells about interrupts (ready_for_interrupt...). KVM has
 // no local APIC here and therefore calls every vCPU runnable; halted or waiting for SIPI is
 // knowledge of the VMM's: it fills in VcpuState::mp and ::local_apic after capture(), and looks at
 // them after restore(), which ignores both.
@@ -33,8 +34,8 @@ struct TransferPlan {
 Result<TransferPlan> plan_transfers(const kvm::Kvm& kvm, const kvm::Vcpu& probe);
 
 // For one vCPU of one node. It remembers what it last read, since that is what KVM still holds
-// when the vCPU comes back, and loads what differs. Between capture() and restore() nobody else
-// may change the vCPU.
+// when the vCPU comes back, and loads what differs. So nobody else may change or run the vCPU between
+// a capture() and the restore() that follows; one that stayed is captured again before it leaves.
 class VcpuTransfer {
   public:
     // `plan` outlives this.
@@ -47,14 +48,13 @@ class VcpuTransfer {
 
   private:
     Result<std::vector<Msr>> read_msrs(const kvm::Vcpu& vcpu) const;
-    Result<void> load_system(kvm::Vcpu& vcpu, const VcpuState& state, const VcpuState& before);
     Result<void> load_xsave(kvm::Vcpu& vcpu, const XsaveState& xsave, const XsaveState& before);
     Result<void> load_msrs(kvm::Vcpu& vcpu, const VcpuState& state, const VcpuState& before);
-    Result<void> load_events(kvm::Vcpu& vcpu, const VcpuState& state, const VcpuState& before);
+    Result<void> load_core(kvm::Vcpu& vcpu, const VcpuState& state);
 
     const TransferPlan* plan_;
     std::optional<VcpuState> held_;  // what KVM has, when we know
-    std::uint32_t event_flags_ = 0;  // of KVM_GET_VCPU_EVENTS
+    std::uint32_t event_flags_ = 0;  // of KVM's events: what it can take
 };
 
 }  // namespace vsmp::shipper

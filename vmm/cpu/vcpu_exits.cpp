@@ -94,7 +94,7 @@ void VcpuRunner::handle(kvm::Exit exit) {
                    [this](const kvm::MmioExit& mmio) { on(mmio); },
                    [this](const kvm::RdMsrExit& msr) { on(msr); },
                    [this](const kvm::WrMsrExit& msr) { on(msr); },
-                   [this](const kvm::HltExit&) { set_activity(Activity::halted); },
+                   [this](const kvm::HltExit&) { halt(); },
                    [](const kvm::IrqWindowOpenExit&) {},
                    [](const kvm::SetTprExit&) {},
                    [](const kvm::InterruptedExit&) {},
@@ -105,6 +105,18 @@ void VcpuRunner::handle(kvm::Exit exit) {
                    [this](const kvm::FailedExit& failed) { fail(failed.text); },
                },
                exit);
+}
+
+// An NMI that waited in KVM for the end of another one's handler may still be there when the
+// vCPU halts: it must not sleep then.
+void VcpuRunner::halt() {
+    if (nmi_in_kvm_) {
+        const auto events = vcpu_.events();
+        if (!events) return fail(events.error().message);
+        if (events->nmi.pending != 0 && events->nmi.masked == 0) return;
+        nmi_in_kvm_ = events->nmi.pending != 0;
+    }
+    set_activity(Activity::halted);
 }
 
 void VcpuRunner::on(const kvm::IoExit& exit) {

@@ -1,6 +1,8 @@
 // The thread: what it waits for, and what it does with what it finds. vcpu_exits.cpp has the rest.
 #include "vmm/cpu/vcpu_runner.hpp"
 
+#include <unistd.h>
+
 #include <pthread.h>
 
 #include <utility>
@@ -33,6 +35,7 @@ void VcpuRunner::stop() {
 }
 
 void VcpuRunner::thread_main() {
+    thread_id_.store(::gettid(), std::memory_order_relaxed);
     mailbox_.set_kick([this, self = ::pthread_self()] {
         auto kicked = kvm::kick(self, vcpu_.immediate_exit());
         VSMP_CHECK(kicked, "a vCPU cannot be called out of the guest");
@@ -99,6 +102,7 @@ void VcpuRunner::deliver(const InterruptStash& interrupts) {
 void VcpuRunner::nmi() {
     if (activity() == Activity::wait_for_sipi) return;
     if (auto done = vcpu_.nmi(); !done) return fail(done.error().message);
+    nmi_in_kvm_ = true;
     if (activity() == Activity::halted) set_activity(Activity::running);
 }
 
@@ -186,6 +190,7 @@ Result<void> VcpuRunner::begin_arrival(const shipper::VcpuState& state) {
     if (arrived.apic.id() != id_) return Error{"the state is another vCPU's"};
     VSMP_TRY(transplant_.restore(vcpu_, state));
     apic_ = arrived.apic;
+    nmi_in_kvm_ = state.events.nmi_pending != 0;
     set_activity(arrived.activity);
     return {};
 }

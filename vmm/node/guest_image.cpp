@@ -1,5 +1,7 @@
 #include "vmm/node/guest_image.hpp"
 
+#include <sstream>
+
 #include "vcpu_shipper/core/vcpu_state.hpp"
 #include "vmm/acpi/acpi_tables.hpp"
 #include "vmm/boot/linux_loader.hpp"
@@ -28,6 +30,24 @@ acpi::Machine describe_machine(const NodeSetup& setup, const MemoryLayout& layou
     return machine;
 }
 
+// A micro-guest's command line is its argument block: up to 16 numbers, decimal or 0x...
+Result<std::array<std::uint64_t, 16>> parse_micro_arguments(const std::string& command_line) {
+    std::array<std::uint64_t, 16> arguments{};
+    std::istringstream words{command_line};
+    std::size_t count = 0;
+    for (std::string word; words >> word; ++count) {
+        std::size_t used = 0;
+        try {
+            if (count < arguments.size()) arguments[count] = std::stoull(word, &used, 0);
+        } catch (const std::logic_error&) {
+        }
+        if (used == 0 || used != word.size())
+            return Error{"micro-guest argument '" + word +
+                         "': the command line takes up to 16 numbers"};
+    }
+    return arguments;
+}
+
 Result<boot::BootImage> load_operating_system(const NodeSetup& setup, const MemoryLayout& layout) {
     VSMP_TRY_ASSIGN(acpi::Tables tables, acpi::build_tables(describe_machine(setup, layout)));
     VSMP_TRY_ASSIGN(boot::BootImage image, boot::load_linux({.kernel = setup.kernel,
@@ -42,8 +62,7 @@ Result<boot::BootImage> load_operating_system(const NodeSetup& setup, const Memo
 }
 
 Result<boot::BootImage> load_program(const NodeSetup& setup, const MemoryLayout& layout) {
-    VSMP_TRY_ASSIGN(const auto arguments,
-                    boot::parse_micro_arguments(setup.guest.boot.command_line));
+    VSMP_TRY_ASSIGN(const auto arguments, parse_micro_arguments(setup.guest.boot.command_line));
     return boot::load_micro({.program = setup.kernel,
                              .vcpu_count = setup.guest.vcpu_count,
                              .memory = layout,

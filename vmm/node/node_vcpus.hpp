@@ -35,7 +35,7 @@ struct VcpuEvents {
     std::function<void(GuestEnd, std::string)> guest_ended;
 };
 
-class NodeVcpus final : public LocalVcpus, private cpu::VcpuHost {
+class NodeVcpus final : public LocalVcpus, public cpu::VcpuHost {
   public:
     NodeVcpus(VcpuMachine machine, InterruptHub& interrupts, DeviceAccess& devices,
               CommandQueue<Command>& commands, VcpuEvents events);
@@ -58,7 +58,6 @@ class NodeVcpus final : public LocalVcpus, private cpu::VcpuHost {
     void install(VcpuId vcpu, shipper::VcpuState state) override;
     void deliver(VcpuId vcpu, const shipper::Interrupt& interrupt) override;
 
-  private:
     // --- cpu::VcpuHost
     cpu::AfterIo pio_out(VcpuId vcpu, std::uint16_t port, ByteView data,
                          const kvm::Vcpu& cpu) override;
@@ -77,6 +76,7 @@ class NodeVcpus final : public LocalVcpus, private cpu::VcpuHost {
     void vcpu_failed(VcpuId vcpu, const std::string& text) override;
     void guest_shutdown(VcpuId vcpu) override;
 
+  private:
     Result<void> create_vcpu(VcpuId vcpu);
 
     VcpuMachine machine_;

@@ -36,7 +36,7 @@ void VcpuDirectory::raise(VcpuId vcpu, const Interrupt& interrupt) {
 }
 
 void VcpuDirectory::on_message(NodeId from, ByteView payload) {
-    const auto decoded = shipper::decode_message(payload, handovers_.size(), node_count_);
+    const auto decoded = shipper::decode_message(payload, handovers_.size());
     if (!decoded) {
         ++counters_.malformed;
         return;

@@ -1,4 +1,4 @@
-// A network namespace of the test's own, which ends with the process and takes its interfaces with
+// A network namespace of a test or bench of its own, which ends with the process and takes its interfaces with
 // it. Needs root.
 #pragma once
 
