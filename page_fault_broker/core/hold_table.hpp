@@ -15,9 +15,9 @@
 // some times the number of nodes. (The simulation chose this. Fixed limits, and limits that grow
 // with every defeat, come to where nobody wins any more.)
 //
-// A page that its own claimant faults on again (shared, and now to be written) is of no use to it as
-// it is and leaves the burst: of two nodes that both want to write what both read, one has to yield
-// at once. Other claimants of that page keep it.
+// A page that its own claimant faults on again (shared, and now to be written) is of no use to it
+// as it is and leaves the burst: of two nodes that both want to write what both read, one has to
+// yield at once. Other claimants of that page keep it.
 //
 // Pure: time is passed in, and what is drawn follows from the seed. Owned by the data-plane thread.
 #pragma once
@@ -86,7 +86,7 @@ class HoldTable {
 
     HoldLimits limits_;
     std::uint64_t draws_ = 0;
-    std::vector<Burst> bursts_;      // a handful: one per claimant that faulted recently
+    std::vector<Burst> bursts_;       // a handful: one per claimant that faulted recently
     std::vector<PageNumber> let_go_;  // over, and not yet told by expired()
     Instant let_go_at_;               // when the first of let_go_ was
 };

@@ -14,8 +14,12 @@ constexpr Claimant kVcpu{0};
 constexpr Claimant kOther{1};
 constexpr HoldLimits kLimits{.hold = 10us, .patience = 100us};
 
-Instant at(Duration when) { return Instant{1s + when}; }
-PageNumber page(std::uint64_t number) { return PageNumber{number}; }
+Instant at(Duration when) {
+    return Instant{1s + when};
+}
+PageNumber page(std::uint64_t number) {
+    return PageNumber{number};
+}
 
 struct Table : HoldTable {
     Table() : HoldTable(kLimits) {}
