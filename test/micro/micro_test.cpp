@@ -5,6 +5,7 @@
 
 #include "kvm_glue/probe.hpp"
 #include "test/micro/micro_machine.hpp"
+#include "test/micro/programs.hpp"
 #include "vmm/boot/micro.hpp"
 
 namespace vsmp::test {
@@ -19,7 +20,7 @@ class Micro : public testing::TestWithParam<std::uint16_t> {
     std::vector<MicroOutcome> run(const std::string& program,
                                   std::array<std::uint64_t, 16> arguments,
                                   std::function<void(kvm::Vcpu&)> interlude = {}) {
-        auto outcomes = run_micro({.program = std::string{VSMP_MICRO_DIR "/"} + program,
+        auto outcomes = run_micro({.program = micro_program(program),
                                    .vcpus = GetParam(),
                                    .arguments = arguments,
                                    .interlude = std::move(interlude)});
