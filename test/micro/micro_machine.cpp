@@ -7,7 +7,6 @@
 #include <condition_variable>
 #include <cstring>
 #include <deque>
-#include <fstream>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -222,14 +221,6 @@ class Machine {
     bool failed_ = false, stopping_ = false;
 };
 
-Result<std::vector<std::byte>> read_file(const std::string& path) {
-    std::ifstream in{path, std::ios::binary};
-    if (!in) return Error::from_errno("open " + path);
-    const std::string text{std::istreambuf_iterator<char>{in}, {}};
-    const auto bytes = std::as_bytes(std::span{text});
-    return std::vector<std::byte>{bytes.begin(), bytes.end()};
-}
-
 // XCR0 without what no ship carries (AMX and later).
 std::uint64_t usable_xcr0(const std::vector<CpuidLeaf>& cpuid) {
     constexpr std::uint64_t kX87SseAvxAvx512 = 0xe7;
@@ -249,13 +240,12 @@ std::vector<std::uint64_t> MicroOutcome::values(std::uint32_t code) const {
 
 Result<std::vector<MicroOutcome>> run_micro(const MicroRun& what) {
     VSMP_TRY(kvm::install_kick_handler());
-    VSMP_TRY_ASSIGN(const auto program, read_file(what.program));
     VSMP_TRY_ASSIGN(const MemoryLayout layout, MemoryLayout::create({&what.memory_bytes, 1}));
     VSMP_TRY_ASSIGN(const kvm::Kvm kvm, kvm::Kvm::open());
     VSMP_TRY_ASSIGN(kvm::Vm vm, kvm.create_vm());
     VSMP_TRY_ASSIGN(const auto cpuid, kvm.supported_cpuid());
     VSMP_TRY_ASSIGN(const Mapping memory, Mapping::shared(-1, what.memory_bytes));
-    VSMP_TRY_ASSIGN(const boot::BootImage image, boot::load_micro({.program = program,
+    VSMP_TRY_ASSIGN(const boot::BootImage image, boot::load_micro({.program = what.program,
                                                                    .vcpu_count = what.vcpus,
                                                                    .memory = layout,
                                                                    .arguments = what.arguments,

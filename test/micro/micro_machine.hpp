@@ -9,12 +9,13 @@
 #include <vector>
 
 #include "kvm_glue/vcpu.hpp"
+#include "proto/bytes.hpp"
 #include "proto/result.hpp"
 
 namespace vsmp::test {
 
 struct MicroRun {
-    std::string program;  // path
+    ByteView program;
     std::uint16_t vcpus = 1;
     std::uint64_t memory_bytes = 16u << 20;
     std::array<std::uint64_t, 16> arguments{};
