@@ -1,7 +1,6 @@
 // Running a vCPU and telling why it stopped.
 #include <sys/ioctl.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstring>
 
@@ -49,8 +48,8 @@ Exit Vcpu::complete_io() {
 }
 
 void Vcpu::clear_immediate_exit() {
-    __atomic_store_n(immediate_exit(), std::uint8_t{0}, __ATOMIC_RELAXED);
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    // An exchange, as that is a full fence too.
+    __atomic_exchange_n(immediate_exit(), std::uint8_t{0}, __ATOMIC_SEQ_CST);
 }
 
 void Vcpu::complete_rdmsr(MsrAnswer answer, std::uint64_t value) {

@@ -237,10 +237,12 @@ TEST(Kick, ByATimer) {
     ASSERT_TRUE(timer->arm(due));
     expect<InterruptedExit>(vcpu.run());
     EXPECT_GE(monotonic_now(), due);
+#ifndef __SANITIZE_THREAD__  // it runs signal handlers late
     // A moment that has passed kicks at once.
     vcpu.clear_immediate_exit();
     ASSERT_TRUE(timer->arm(Instant{}));
     expect<InterruptedExit>(vcpu.run());
+#endif
     EXPECT_TRUE(timer->disarm());
 }
 
