@@ -29,7 +29,9 @@ FailedExit internal_error(const kvm_run& run) {
 Vcpu::Vcpu(UniqueFd fd, Mapping run_mapping, std::size_t xsave_size)
     : fd_(std::move(fd)), run_(std::move(run_mapping)), xsave_size_(xsave_size) {}
 
-kvm_run& Vcpu::run_page() const { return *reinterpret_cast<kvm_run*>(run_.data()); }
+kvm_run& Vcpu::run_page() const {
+    return *reinterpret_cast<kvm_run*>(run_.data());
+}
 
 Exit Vcpu::run() {
     if (::ioctl(fd_.get(), KVM_RUN, 0) == 0) return decode_exit();
