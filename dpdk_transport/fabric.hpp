@@ -33,6 +33,15 @@ struct PeerCounters {
     std::uint64_t bytes_sent = 0, bytes_received = 0;  // whole frames, without FCS
     std::uint64_t messages_sent = 0, messages_received = 0;
     std::uint64_t retransmissions = 0, duplicates = 0, out_of_order = 0, rejected = 0;
+
+    PeerCounters& operator+=(const PeerCounters& o) {
+        frames_sent += o.frames_sent, frames_received += o.frames_received;
+        bytes_sent += o.bytes_sent, bytes_received += o.bytes_received;
+        messages_sent += o.messages_sent, messages_received += o.messages_received;
+        retransmissions += o.retransmissions, duplicates += o.duplicates;
+        out_of_order += o.out_of_order, rejected += o.rejected;
+        return *this;
+    }
 };
 
 enum class PeerState : std::uint8_t { connecting, up, lost };
@@ -66,6 +75,9 @@ class Fabric {
     virtual void disarm_wakeup() = 0;
 
     virtual PeerState peer_state(NodeId peer) const = 0;
+    // Why the peer is lost, or what keeps it from coming up: one line for a person; empty when
+    // there is nothing to say.
+    virtual std::string peer_problem(NodeId) const { return {}; }
     virtual PeerCounters counters(NodeId peer) const = 0;
 };
 

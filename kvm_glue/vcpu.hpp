@@ -74,6 +74,17 @@ class Vcpu {
     Result<void> msrs(std::span<kvm_msr_entry> entries) const;
     Result<void> set_msrs(std::span<const kvm_msr_entry> entries);
 
+    // The same for three of them at once, through the run page (KVM_CAP_SYNC_REGS): one KVM_RUN
+    // that does not run the guest, where each ioctl of its own costs as much. Both also refresh the
+    // accessors above, like complete_io(). An error when an I/O exit is not complete.
+    struct CoreState {
+        kvm_regs regs{};
+        kvm_sregs sregs{};
+        kvm_vcpu_events events{};
+    };
+    Result<CoreState> core_state();
+    Result<void> set_core_state(const CoreState& state);
+
     // --- time --------------------------------------------------------------------------------
     // Guest TSC = host TSC + offset (modulo 2^64). Setting fails where KVM cannot offset the TSC
     // and `offset` is not what it has anyway (0 on the software KVM of kvm_pvm).
@@ -87,6 +98,7 @@ class Vcpu {
     friend class Vm;
     Vcpu(UniqueFd fd, Mapping run_mapping, std::size_t xsave_size);
     kvm_run& run_page() const;
+    Result<void> synchronize(const char* operation);
     Exit decode_exit() const;
 
     UniqueFd fd_;

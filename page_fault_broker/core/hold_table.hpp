@@ -4,11 +4,22 @@
 // of the walk). If each could be taken while the next is being fetched, two nodes could starve
 // each other for ever. So a page is held for `hold` after the vCPU it was fetched for could run,
 // and when that vCPU faults again meanwhile (a burst), its earlier pages are held on until that
-// fault is answered, though never longer than `burst_limit` after the burst began. The limit
-// differs by node: of two nodes that wait for each other's pages the one with the shorter limit
-// lets go first, the other completes its burst.
+// fault is answered.
 //
-// Pure: time is passed in. Owned by the data-plane thread.
+// Two bursts may then wait for each other's pages. So a burst has only so much patience with each
+// fault; then it is cut: it lets go of everything, and begins anew with the page it waits for. But
+// what one lets go of may reach a third node that waits for the rest, and so on round and round;
+// of all that fight, one has to be more patient than the others together, and not always the same.
+// So every burst draws its patience from a distribution with a long tail: at least `patience`, more
+// than x times as much with a chance of about 1/x, at most `spread` times as much, `spread` being
+// some times the number of nodes. (The simulation chose this. Fixed limits, and limits that grow
+// with every defeat, come to where nobody wins any more.)
+//
+// A page that its own claimant faults on again (shared, and now to be written) is of no use to it
+// as it is and leaves the burst: of two nodes that both want to write what both read, one has to
+// yield at once. Other claimants of that page keep it.
+//
+// Pure: time is passed in, and what is drawn follows from the seed. Owned by the data-plane thread.
 #pragma once
 
 #include <optional>
@@ -23,22 +34,34 @@ namespace vsmp::coherence {
 using Claimant = Id<struct ClaimantTag, std::uint32_t>;
 
 struct HoldLimits {
-    Duration hold;         // after the last page of a burst arrived
-    Duration burst_limit;  // from the first page of a burst on; > hold
+    Duration hold;             // after the last page of a burst arrived
+    Duration patience;         // the least that a burst has with one fault
+    std::uint32_t spread = 1;  // how many times that it may have at most
+    std::uint64_t seed = 0;    // of the draws; differs by node
 };
 
-// Limits for a node: burst_limit grows with the node's rank so that no two nodes' are equal.
-HoldLimits hold_limits(NodeId node, Duration hold);
+// Least patience in hold times or round trips, whichever is longer.
+inline constexpr int kPatience = 2;
+// Spread for each node there is.
+inline constexpr std::uint32_t kSpreadPerNode = 4;
+// More than one instruction can touch, with all the page-table pages on the way there; beyond it
+// the vCPU has made progress and its oldest page is let go.
+inline constexpr std::size_t kMaxBurstPages = 64;
+
+// `hold`: what a vCPU thread needs to wake up and run an instruction. `round_trip`: what a fetch of
+// an uncontended page takes at most, as a rule.
+HoldLimits hold_limits(NodeId node, std::size_t node_count, Duration hold, Duration round_trip);
 
 class HoldTable {
   public:
     explicit HoldTable(HoldLimits limits);
 
-    // `claimant` asked for another page and now waits: its held pages stay (within the limit).
-    void on_fault(Claimant claimant, Instant now);
-    // A page asked for by `claimant` was mapped.
+    // `claimant` faulted on a page that cannot be mapped at once: its other pages stay held.
+    void on_fault(Claimant claimant, PageNumber page, Instant now);
+    // start_hold: a page was obtained. Call it for each claimant whose fault on this page was read
+    // since it was last mapped: the page is held until the last of them had its turn.
     void on_granted(Claimant claimant, PageNumber page, Instant now);
-    // `claimant` no longer waits although its page did not come (its vCPU left this node).
+    // `claimant` will not use its pages here (its vCPU left this node): they are let go at once.
     void on_abandoned(Claimant claimant, Instant now);
 
     // Earliest moment at which expired() will return something.
@@ -49,15 +72,23 @@ class HoldTable {
   private:
     struct Burst {
         Claimant claimant;
-        Instant began;
-        Instant last_granted;
-        bool waiting = false;
-        std::vector<PageNumber> pages;
+        Instant last_granted;  // when the last of `pages` arrived
+        std::optional<PageNumber> waits_for;
+        Instant waits_since;
+        Duration patience{};            // drawn when it begins
+        std::vector<PageNumber> pages;  // oldest first, each once
     };
-    Instant deadline(const Burst& burst) const;
+    Burst& burst_of(Claimant claimant);
+    std::optional<Instant> deadline(const Burst& burst) const;
+    bool held(PageNumber page) const;
+    void let_go(PageNumber page, Instant now);
+    Duration draw_patience();
 
     HoldLimits limits_;
-    std::vector<Burst> bursts_;  // a handful: one per claimant that faulted recently
+    std::uint64_t draws_ = 0;
+    std::vector<Burst> bursts_;       // a handful: one per claimant that faulted recently
+    std::vector<PageNumber> let_go_;  // over, and not yet told by expired()
+    Instant let_go_at_;               // when the first of let_go_ was
 };
 
 }  // namespace vsmp::coherence

@@ -26,13 +26,13 @@ INSTANTIATE_TEST_SUITE_P(
     All, HandoverModel,
     testing::Values(
         // A to B to C to A and back, refusals on the way
-        Case{"FourShips", {.ships = 4, .interrupts = 1, .refusals = 1}},
-        Case{"ThreeShipsTwoInterrupts", {.ships = 3, .interrupts = 2, .vectors = 2, .refusals = 1}},
+        Case{"FourShips", {.ships = 4, .interrupts = 2, .vectors = 2, .refusals = 1}},
+        Case{"ThreeShipsTwoInterrupts", {.ships = 3, .interrupts = 2, .vectors = 2, .refusals = 2}},
         Case{"TwoShipsThreeInterruptsOfTwoVectors",
              {.ships = 2, .interrupts = 3, .vectors = 2, .refusals = 1}},
         Case{"OneVectorManyTimes", {.ships = 2, .interrupts = 4, .refusals = 1}},
         Case{"Replays", {.ships = 3, .interrupts = 1, .refusals = 1, .replays = 1}},
-        Case{"TwoVcpus", {.vcpus = 2, .ships = 2, .interrupts = 2, .vectors = 2, .refusals = 1}}),
+        Case{"TwoVcpus", {.vcpus = 2, .ships = 3, .interrupts = 2, .vectors = 2, .refusals = 1}}),
     [](const auto& c) { return std::string{c.param.name}; });
 
 // The same bounds for every mutation; the unchanged protocol passes them above.

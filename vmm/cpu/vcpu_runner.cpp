@@ -1,6 +1,8 @@
 // The thread: what it waits for, and what it does with what it finds. vcpu_exits.cpp has the rest.
 #include "vmm/cpu/vcpu_runner.hpp"
 
+#include <unistd.h>
+
 #include <pthread.h>
 
 #include <utility>
@@ -35,6 +37,7 @@ void VcpuRunner::stop() {
 }
 
 void VcpuRunner::thread_main() {
+    thread_id_.store(::gettid(), std::memory_order_relaxed);
     mailbox_.set_kick([this, self = ::pthread_self()] {
         auto kicked = kvm::kick(self, vcpu_.immediate_exit());
         VSMP_CHECK(kicked, "a vCPU cannot be called out of the guest");

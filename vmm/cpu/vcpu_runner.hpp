@@ -2,6 +2,8 @@
 // or waiting for SIPI, with the vCPU's local APIC in its hands.
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -61,6 +63,8 @@ class VcpuRunner {
 
     // Any thread; a snapshot.
     Activity activity() const { return activity_.load(std::memory_order_relaxed); }
+    // gettid(2) of the thread, as userfaultfd names whoever waits for a page; 0 until it runs.
+    pid_t thread_id() const { return thread_id_.load(std::memory_order_relaxed); }
     std::uint64_t exits() const { return exits_.load(std::memory_order_relaxed); }
     std::vector<MsrCount> ignored_msrs() const { return msrs_.counts(); }
 
@@ -119,6 +123,7 @@ class VcpuRunner {
     bool nmi_in_kvm_ = false;      // maybe: one was handed over that may not have been taken yet
     Activity resume_as_ = Activity::parked;
     std::atomic<Activity> activity_{Activity::parked};
+    std::atomic<pid_t> thread_id_{0};
     std::atomic<std::uint64_t> exits_{0};
     std::thread thread_;
 };

@@ -22,8 +22,15 @@ struct NodeFacts {
 };
 Result<NodeFacts> gather_node_facts();
 
+// What the kernel file is; vsmp-run tells every node because only node 0 sees the file.
+enum class GuestKind : std::uint8_t {
+    operating_system,  // has page tables that change: a multi-node guest needs nested paging
+    micro_guest,       // one of our own test programs (ELF with a "vsmp" note), fixed page tables
+};
+
 struct NodeSetup {
     GuestConfig guest;
+    GuestKind kind = GuestKind::operating_system;
     NodeId self;
     std::uint64_t incarnation = 0;  // differs for each start of a guest; frames of others are dropped
     std::vector<CpuidLeaf> cpuid;   // common to all nodes
@@ -32,11 +39,19 @@ struct NodeSetup {
     std::vector<std::byte> initrd;
 };
 
+// What a vCPU does at the moment; vsmp-run spreads the vCPUs once the guest has come to rest.
+enum class VcpuActivity : std::uint8_t {
+    waiting,  // for INIT and SIPI: the guest has not started it
+    running,
+    halted,   // in HLT, nothing pending
+};
+
 struct NodeStats {
     struct VcpuStats {
         VcpuId id;
         bool here = false;
         std::uint64_t exits = 0;
+        VcpuActivity activity = VcpuActivity::waiting;  // meaningful where `here`
     };
     std::uint64_t faults = 0, fetches_read = 0, fetches_write = 0, upgrades = 0;
     std::uint64_t invalidations = 0;  // pages taken from this node's vCPUs

@@ -1,0 +1,27 @@
+// Times and bounds of a link; the defaults suit both a busy-polled port (round trips of 10 us) and
+// nodes inside emulated machines (2 to 10 ms, stalls of 100 ms).
+#pragma once
+
+#include <cstddef>
+
+#include "proto/time.hpp"
+
+namespace vsmp::fabric {
+
+struct LinkTiming {
+    Duration hello_interval = std::chrono::milliseconds(20);   // while connecting
+    // A peer that has not answered for so long is lost. Zero: wait for ever.
+    Duration connect_timeout = std::chrono::seconds(60);
+    Duration rto_initial = std::chrono::milliseconds(200);
+    Duration rto_min = std::chrono::milliseconds(20);
+    Duration rto_max = std::chrono::milliseconds(500);
+    Duration ack_delay = std::chrono::microseconds(200);  // longest wait for data to ride on
+    // Silence while something is unacknowledged, after which an up peer is lost.
+    Duration peer_timeout = std::chrono::seconds(15);
+
+    std::size_t window = 256;         // frames in flight and reorder buffer; a power of two
+    std::size_t high_water = 512;     // messages waiting beyond which the link is congested
+    std::size_t queue_limit = 8192;   // messages waiting beyond which the link is given up
+};
+
+}  // namespace vsmp::fabric

@@ -1,0 +1,47 @@
+// A port: something that moves whole Ethernet frames, unreliably and perhaps out of order. One
+// thread owns a port and calls everything here.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <string>
+
+#include "dpdk_transport/core/mac.hpp"
+#include "proto/bytes.hpp"
+
+namespace vsmp::fabric {
+
+class Port {
+  public:
+    // `frame` starts at the destination MAC and is valid during the call only.
+    using Receive = std::function<void(ByteView frame)>;
+
+    virtual ~Port() = default;
+
+    // Adds one frame, header followed by body (either may be empty), to the burst under
+    // construction; both are copied before it returns. False: no room now, nothing was taken.
+    virtual bool queue(ByteView header, ByteView body) = 0;
+    // Hands the burst to the wire. False: some of it stays queued because the wire takes no more
+    // now; call again soon.
+    virtual bool flush() = 0;
+
+    // Calls `receive` for at most kBurst frames that have arrived; says how many there were.
+    virtual std::size_t receive(const Receive& receive) = 0;
+    static constexpr std::size_t kBurst = 32;
+
+    // Becomes readable when a frame arrives after arm_wakeup(). For epoll or ppoll, level-triggered.
+    // The descriptor stays the same for the life of the port.
+    virtual int wakeup_fd() const = 0;
+    // Right before sleeping. False: frames are already there, don't sleep.
+    virtual bool arm_wakeup() = 0;
+    // After sleeping, whether or not anything came.
+    virtual void disarm_wakeup() = 0;
+
+    virtual MacAddress mac() const = 0;
+    // Largest Ethernet payload in bytes (that is, without the 14 bytes of Ethernet header).
+    virtual std::size_t mtu() const = 0;
+    // For people: "af_packet on veth0".
+    virtual std::string name() const = 0;
+};
+
+}  // namespace vsmp::fabric

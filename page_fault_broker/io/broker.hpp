@@ -1,0 +1,110 @@
+// Performs the coherence protocol of one node: feeds faults, messages and timers to the pure core
+// and carries out what it answers on guest memory, userfaultfd and the fabric.
+//
+// Owned by the data-plane thread; nothing here blocks.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "dpdk_transport/fabric.hpp"
+#include "page_fault_broker/core/hold_table.hpp"
+#include "page_fault_broker/core/home_page.hpp"
+#include "page_fault_broker/core/local_page.hpp"
+#include "page_fault_broker/io/guest_memory.hpp"
+#include "page_fault_broker/io/userfault.hpp"
+#include "proto/time.hpp"
+
+namespace vsmp {
+
+struct BrokerCounters {
+    std::uint64_t faults = 0;
+    std::uint64_t local_maps = 0;      // faults answered without the fabric
+    std::uint64_t fetches_read = 0;    // pages obtained, by what they were asked for
+    std::uint64_t fetches_write = 0;
+    std::uint64_t upgrades = 0;        // write permission obtained without contents
+    std::uint64_t invalidations = 0;   // pages taken from this node's vCPUs
+    std::uint64_t zero_pages = 0;      // obtained as a flag
+    std::uint64_t malformed = 0;       // messages dropped by the decoder
+};
+
+// Where each page is homed: consecutive ranges of page numbers, one per node.
+class HomeMap {
+  public:
+    // pages[i]: how many pages node i is home of.
+    explicit HomeMap(const std::vector<std::uint64_t>& pages);
+    NodeId home_of(PageNumber page) const;
+    PageNumber first_page_of(NodeId node) const { return PageNumber{starts_[node.value()]}; }
+    std::uint64_t page_count() const { return starts_.back(); }
+    std::size_t node_count() const { return starts_.size() - 1; }
+
+  private:
+    std::vector<std::uint64_t> starts_;  // one more than nodes
+};
+
+class Broker {
+  public:
+    // All references outlive the broker.
+    Broker(NodeId self, HomeMap homes, coherence::HoldLimits holds, GuestMemory& memory,
+           UserfaultFd& userfault);
+    // How other nodes are reached; before the first event. Without it the guest has one node.
+    void attach(fabric::Fabric* fabric) { fabric_ = fabric; }
+
+    // Whether answering this fault needs another node.
+    bool is_remote(const Userfault& fault) const;
+    // Best guess of where a page that is not here is.
+    NodeId location(PageNumber page) const;
+    void on_fault(const Userfault& fault, coherence::Claimant claimant, Instant now);
+    // A vCPU left before its fault was answered.
+    void on_abandoned(coherence::Claimant claimant, Instant now);
+    void on_message(NodeId from, ByteView payload, Instant now);
+    void on_timer(Instant now);
+    std::optional<Instant> next_deadline() const { return holds_.next_deadline(); }
+
+    // Before any vCPU runs: contents of a page homed here were written through the alias.
+    void mark_populated(PageNumber first, std::uint64_t count);
+    const BrokerCounters& counters() const { return counters_; }
+
+  private:
+    struct Waiting {  // who asked for a page that is on its way
+        PageNumber page;
+        coherence::Claimant claimant;
+    };
+
+    void dispatch(NodeId from, const coherence::Message& message, ByteView contents, Instant now);
+    void run_local(PageNumber page, const coherence::LocalEvent& event, ByteView contents,
+                   Instant now);
+    void run_home(const coherence::Message& message);
+    void perform(PageNumber page, const coherence::Action& action, ByteView contents, Instant now);
+    void send(NodeId to, coherence::Message message);
+    // What this node's own steps caused to happen on this node.
+    void settle(Instant now);
+    void store(PageNumber page, ByteView contents);
+    void map_exclusive(PageNumber page);
+    void populate(PageNumber page);
+    std::uint64_t fault_around(PageNumber page);
+    bool is_home_local(PageNumber page) const;
+    void count(const coherence::LocalPage& before, const coherence::LocalEvent& event);
+
+    NodeId self_;
+    HomeMap homes_;
+    GuestMemory& memory_;
+    UserfaultFd& userfault_;
+    fabric::Fabric* fabric_ = nullptr;
+    coherence::HoldTable holds_;
+
+    std::vector<coherence::LocalPage> local_;  // one per page
+    std::vector<bool> mapped_;                 // a PTE was made and not dropped since
+    std::vector<bool> populated_;              // ever written here; others read as zero
+    std::vector<coherence::HomePage> home_;    // pages homed here, from the first one on
+    std::vector<Waiting> waiting_;
+    std::deque<coherence::Message> loopback_;   // of this node to itself, in order
+    std::vector<PageNumber> unclaimed_;        // obtained, but whoever wanted it has left
+    std::vector<PageNumber> expired_;
+    BrokerCounters counters_;
+};
+
+}  // namespace vsmp

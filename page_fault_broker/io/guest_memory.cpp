@@ -1,0 +1,38 @@
+#include "page_fault_broker/io/guest_memory.hpp"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace vsmp {
+
+GuestMemory::GuestMemory(UniqueFd fd, Mapping guest, Mapping alias)
+    : fd_(std::move(fd)), guest_(std::move(guest)), alias_(std::move(alias)) {}
+
+Result<GuestMemory> GuestMemory::create(std::uint64_t page_count) {
+    const std::size_t size = page_count * kPageSize;
+    UniqueFd fd{::memfd_create("vsmp-guest-ram", MFD_CLOEXEC)};
+    if (!fd) return Error::from_errno("memfd_create of guest RAM");
+    if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0)
+        return Error::from_errno("ftruncate of guest RAM");
+    VSMP_TRY_ASSIGN(Mapping guest, Mapping::shared(fd.get(), size));
+    VSMP_TRY_ASSIGN(Mapping alias, Mapping::shared(fd.get(), size));
+    // Coherence is by 4 KiB page; a huge page would be torn at the first one that is taken away.
+    ::madvise(guest.data(), size, MADV_NOHUGEPAGE);
+    // A core dump of guest RAM helps nobody, and a child must not inherit it.
+    ::madvise(guest.data(), size, MADV_DONTDUMP);
+    ::madvise(guest.data(), size, MADV_DONTFORK);
+    return GuestMemory{std::move(fd), std::move(guest), std::move(alias)};
+}
+
+std::span<std::byte, kPageSize> GuestMemory::contents(PageNumber page) const {
+    VSMP_CHECK(page.value() < page_count(), "page beyond guest RAM");
+    return alias_.bytes().subspan(page.value() * kPageSize).first<kPageSize>();
+}
+
+bool is_zero(std::span<const std::byte, kPageSize> contents) {
+    // A page starts with a zero byte and equals itself shifted by one: all its bytes are zero.
+    return contents[0] == std::byte{0} &&
+           std::memcmp(contents.data(), contents.data() + 1, kPageSize - 1) == 0;
+}
+
+}  // namespace vsmp

@@ -1,0 +1,38 @@
+// This node's copy of guest RAM: one sparse memfd, mapped twice.
+//
+// The guest mapping is what KVM maps into the guest; userfaultfd watches it and takes and gives
+// pages there. The alias mapping shows the same pages unwatched: the broker reads and writes
+// contents through it, and so never faults on itself.
+#pragma once
+
+#include <span>
+
+#include "proto/bytes.hpp"
+#include "proto/fd.hpp"
+#include "proto/ids.hpp"
+
+namespace vsmp {
+
+class GuestMemory {
+  public:
+    // Virtual size only: pages are allocated as they are first written.
+    static Result<GuestMemory> create(std::uint64_t page_count);
+
+    std::uint64_t page_count() const { return guest_.size() / kPageSize; }
+    // Start of the guest mapping; page n is at n * kPageSize. Not to be touched by the data plane.
+    std::byte* guest_base() const { return guest_.data(); }
+    // Contents of a page, through the alias. Reading a page never written allocates it.
+    std::span<std::byte, kPageSize> contents(PageNumber page) const;
+    std::span<std::byte> alias() const { return alias_.bytes(); }
+
+  private:
+    GuestMemory(UniqueFd fd, Mapping guest, Mapping alias);
+
+    UniqueFd fd_;
+    Mapping guest_;
+    Mapping alias_;
+};
+
+bool is_zero(std::span<const std::byte, kPageSize> contents);
+
+}  // namespace vsmp

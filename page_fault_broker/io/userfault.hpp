@@ -1,0 +1,56 @@
+// userfaultfd over the guest mapping: which page is touched and may not be, and the three things
+// that can be done about it. Needs Linux 6.4 (UFFDIO_CONTINUE_MODE_WP). One thread only, except
+// that the file descriptor may be polled elsewhere.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <optional>
+#include <span>
+
+#include "proto/fd.hpp"
+#include "proto/ids.hpp"
+
+namespace vsmp {
+
+struct Userfault {
+    PageNumber page;
+    Access access{};
+    pid_t thread = 0;  // who waits, as gettid(2) tells it
+};
+
+class UserfaultFd {
+  public:
+    // Watches `guest` (the guest mapping: base of page 0) for missing, minor and write-protect
+    // faults. On an older kernel the error says which version is needed.
+    static Result<UserfaultFd> watch(std::span<std::byte> guest);
+
+    int fd() const { return fd_.get(); }
+
+    // Faults that were raised since the last call, at most `out.size()`; never blocks.
+    Result<std::size_t> read(std::span<Userfault> out);
+
+    // All of these take pages that are in the page cache, are idempotent and wake whoever waits.
+    Result<void> map_read_only(PageNumber page);
+    Result<void> map_writable(PageNumber first, std::uint64_t count = 1);
+    // From read-only to writable.
+    Result<void> allow_write(PageNumber page);
+    // From writable to read-only. Wakes nobody.
+    Result<void> forbid_write(PageNumber page);
+    // No access; the page stays in the page cache. Wakes nobody.
+    Result<void> unmap(PageNumber page);
+    // Lets whoever waits for the page try again.
+    Result<void> wake(PageNumber page);
+
+  private:
+    UserfaultFd(UniqueFd fd, std::span<std::byte> guest) : fd_(std::move(fd)), guest_(guest) {}
+    Result<void> resume(PageNumber first, std::uint64_t count, std::uint64_t mode);
+    Result<void> protect(PageNumber page, std::uint64_t mode);
+    std::uint64_t address(PageNumber page) const;
+
+    UniqueFd fd_;
+    std::span<std::byte> guest_;
+};
+
+}  // namespace vsmp

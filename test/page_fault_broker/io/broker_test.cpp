@@ -1,0 +1,208 @@
+// Brokers of several nodes in one process, on real userfaultfd, without KVM: plain threads touch
+// the guest mappings as vCPUs would.
+#include "page_fault_broker/io/broker.hpp"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <deque>
+#include <thread>
+
+#include "proto/monotonic_clock.hpp"
+
+namespace vsmp {
+namespace {
+
+struct Packet {
+    NodeId from, to;
+    std::vector<std::byte> bytes;
+};
+
+// Delivers in order, loses nothing; all brokers run on one thread.
+class DirectFabric final : public fabric::Fabric {
+  public:
+    DirectFabric(NodeId self, std::deque<Packet>& wire) : self_(self), wire_(wire) {}
+
+    void send(NodeId to, fabric::Channel, ByteView head, ByteView body) override {
+        Packet packet{self_, to, {head.begin(), head.end()}};
+        packet.bytes.insert(packet.bytes.end(), body.begin(), body.end());
+        wire_.push_back(std::move(packet));
+    }
+    bool congested() const override { return false; }
+    bool poll(Instant, const Deliver&) override { return false; }
+    std::optional<Instant> next_deadline() const override { return std::nullopt; }
+    int wakeup_fd() const override { return -1; }
+    bool arm_wakeup() override { return true; }
+    void disarm_wakeup() override {}
+    fabric::PeerState peer_state(NodeId) const override { return fabric::PeerState::up; }
+    std::string peer_problem(NodeId) const override { return {}; }
+    fabric::PeerCounters counters(NodeId) const override { return {}; }
+
+  private:
+    NodeId self_;
+    std::deque<Packet>& wire_;
+};
+
+struct TestNode {
+    TestNode(NodeId self, const HomeMap& homes, std::deque<Packet>& wire)
+        : memory(*GuestMemory::create(homes.page_count())),
+          userfault(*UserfaultFd::watch({memory.guest_base(), homes.page_count() * kPageSize})),
+          fabric(self, wire),
+          broker(self, homes, coherence::hold_limits(self, homes.node_count(), std::chrono::microseconds(200)), memory,
+                 userfault) {
+        broker.attach(&fabric);
+    }
+
+    GuestMemory memory;
+    UserfaultFd userfault;
+    DirectFabric fabric;
+    Broker broker;
+};
+
+class BrokerTest : public ::testing::Test {
+  protected:
+    void SetUp() override {
+        GuestMemory memory = *GuestMemory::create(1);
+        const auto probe = UserfaultFd::watch({memory.guest_base(), kPageSize});
+        if (!probe) GTEST_SKIP() << "SKIPPED: " << probe.error().message;
+    }
+
+    void start(std::vector<std::uint64_t> pages) {
+        const HomeMap homes{pages};
+        for (std::size_t i = 0; i < pages.size(); ++i)
+            nodes_.push_back(std::make_unique<TestNode>(NodeId{static_cast<std::uint8_t>(i)}, homes,
+                                                        wire_));
+        plane_ = std::jthread([this](std::stop_token stop) { run(stop); });
+    }
+
+    void TearDown() override {
+        if (plane_.joinable()) {
+            plane_.request_stop();
+            plane_.join();
+        }
+    }
+
+    std::atomic<std::uint64_t>* word(std::size_t node, std::uint64_t page, std::size_t index = 0) {
+        return reinterpret_cast<std::atomic<std::uint64_t>*>(nodes_[node]->memory.guest_base() +
+                                                             page * kPageSize) + index;
+    }
+
+    BrokerCounters counters(std::size_t node) {
+        TearDown();
+        return nodes_[node]->broker.counters();
+    }
+
+  private:
+    void run(std::stop_token stop) {
+        while (!stop.stop_requested()) {
+            std::vector<pollfd> fds;
+            for (const auto& node : nodes_) fds.push_back({node->userfault.fd(), POLLIN, 0});
+            ::poll(fds.data(), fds.size(), wire_.empty() ? 1 : 0);
+            for (const auto& node : nodes_) serve(*node);
+        }
+    }
+
+    void serve(TestNode& node) {
+        const Instant now = monotonic_now();
+        std::array<Userfault, 16> faults;
+        const auto count = node.userfault.read(faults);
+        ASSERT_TRUE(count) << count.error().message;
+        for (const Userfault& fault : std::span{faults}.first(*count))
+            node.broker.on_fault(fault,
+                                 coherence::Claimant{static_cast<std::uint32_t>(fault.thread)}, now);
+        node.broker.on_timer(now);
+        while (!wire_.empty()) {
+            const Packet packet = std::move(wire_.front());
+            wire_.pop_front();
+            nodes_[packet.to.value()]->broker.on_message(packet.from, packet.bytes, now);
+        }
+    }
+
+    std::deque<Packet> wire_;
+    std::vector<std::unique_ptr<TestNode>> nodes_;
+    std::jthread plane_;
+};
+
+TEST_F(BrokerTest, AWriteOnOneNodeIsReadOnAnother) {
+    start({4, 4});
+    for (std::uint64_t page = 0; page < 8; ++page) word(0, page)->store(page + 100);
+    for (std::uint64_t page = 0; page < 8; ++page) EXPECT_EQ(word(1, page)->load(), page + 100);
+    word(1, 2)->store(7);
+    EXPECT_EQ(word(0, 2)->load(), 7u);
+    EXPECT_GE(counters(0).invalidations, 1u);
+}
+
+TEST_F(BrokerTest, PagesNobodyWroteAreZeroAndTravelAsAFlag) {
+    start({4, 4});
+    for (std::uint64_t page = 4; page < 8; ++page) EXPECT_EQ(word(0, page)->load(), 0u);
+    EXPECT_EQ(counters(0).zero_pages, 4u);
+}
+
+TEST_F(BrokerTest, APageThatBecameZeroAgainReadsAsZeroEverywhere) {
+    start({1, 1});
+    word(1, 0)->store(5);
+    EXPECT_EQ(word(0, 0)->load(), 5u);
+    word(0, 0)->store(0);
+    EXPECT_EQ(word(1, 0)->load(), 0u);
+}
+
+TEST_F(BrokerTest, AtomicIncrementsOfOneWordAddUp) {
+    start({2, 2, 2});
+    constexpr std::uint64_t kRounds = 300;
+    {
+        std::vector<std::jthread> threads;
+        for (std::size_t node = 0; node < 3; ++node)
+            threads.emplace_back([&, node] {
+                for (std::uint64_t i = 0; i < kRounds; ++i) word(node, 3)->fetch_add(1);
+            });
+    }
+    EXPECT_EQ(word(0, 3)->load(), 3 * kRounds);
+}
+
+// Dekker's pattern: with anything weaker than sequential consistency across nodes both could see
+// the other's flag unset.
+TEST_F(BrokerTest, StoreThenLoadIsSequentiallyConsistentAcrossNodes) {
+    start({1, 1});
+    constexpr std::uint64_t kRounds = 300;
+    std::atomic<std::uint64_t> seen_zero[2][kRounds] = {};
+    std::atomic<std::uint64_t> arrived = 0;
+    {
+        std::vector<std::jthread> threads;
+        for (std::size_t node = 0; node < 2; ++node)
+            threads.emplace_back([&, node] {
+                for (std::uint64_t i = 0; i < kRounds; ++i) {
+                    arrived.fetch_add(1);
+                    while (arrived.load() < 2 * (i + 1)) std::this_thread::yield();
+                    word(node, node)->store(i + 1);
+                    seen_zero[node][i] = word(node, 1 - node)->load() < i + 1;
+                }
+            });
+    }
+    for (std::uint64_t i = 0; i < kRounds; ++i)
+        EXPECT_FALSE(seen_zero[0][i] && seen_zero[1][i]) << "round " << i;
+}
+
+// Each thread writes its own word of each page; after that everybody's words are there.
+TEST_F(BrokerTest, FalselySharedPagesKeepEveryWord) {
+    start({4, 4, 4});
+    {
+        std::vector<std::jthread> threads;
+        for (std::size_t node = 0; node < 3; ++node)
+            threads.emplace_back([&, node] {
+                for (std::uint64_t round = 1; round <= 20; ++round)
+                    for (std::uint64_t page = 0; page < 12; ++page)
+                        word(node, page, node)->store(round * 1000 + page);
+            });
+    }
+    for (std::uint64_t page = 0; page < 12; ++page)
+        for (std::size_t by = 0; by < 3; ++by)
+            EXPECT_EQ(word((by + 1) % 3, page, by)->load(), 20 * 1000 + page);
+}
+
+}  // namespace
+}  // namespace vsmp
