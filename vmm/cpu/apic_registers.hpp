@@ -41,7 +41,9 @@ inline constexpr std::uint64_t kIcrLogical = 1 << 11, kIcrAssert = 1 << 14, kIcr
 inline constexpr std::uint64_t kIcrLowMask = 0x000ccfff;
 
 // Local vector table, 10.5.1.
-constexpr std::size_t lvt_index(std::uint32_t offset) { return (offset - kLvtTimer) >> 4; }
+constexpr std::size_t lvt_index(std::uint32_t offset) {
+    return (offset - kLvtTimer) >> 4;
+}
 
 // Bits that software may set; delivery status and remote IRR read 0 here.
 constexpr std::uint32_t lvt_writable(std::size_t index) {

@@ -106,8 +106,8 @@ std::optional<Ipi> LocalApic::send(std::uint64_t command) {
     ipi.delivery = static_cast<DeliveryMode>(command >> 8 & 7);
     ipi.vector = static_cast<std::uint8_t>(command);
     ipi.shorthand = static_cast<Shorthand>(command >> 18 & 3);
-    ipi.to.mode = (command & reg::kIcrLogical) != 0 ? DestinationMode::logical
-                                                    : DestinationMode::physical;
+    ipi.to.mode =
+        (command & reg::kIcrLogical) != 0 ? DestinationMode::logical : DestinationMode::physical;
     const bool wide = mode() == ApicMode::x2apic;
     ipi.to.width = wide ? DestinationWidth::bits32 : DestinationWidth::bits8;
     ipi.to.id = static_cast<std::uint32_t>(command >> (wide ? 32 : 56));

@@ -7,7 +7,9 @@
 namespace vsmp::cpu {
 namespace {
 
-constexpr GuestTsc at(std::uint64_t tsc) { return GuestTsc(tsc); }
+constexpr GuestTsc at(std::uint64_t tsc) {
+    return GuestTsc(tsc);
+}
 
 TEST(ApicTimer, DividesByWhatTheRegisterSays) {
     // SDM figure 10-10.

@@ -60,7 +60,9 @@ const CpuidLeaf& leaf(const Leaves& leaves, std::uint32_t function, std::uint32_
     return found != nullptr ? *found : none;
 }
 
-bool bit(std::uint32_t value, unsigned n) { return (value >> n & 1) != 0; }
+bool bit(std::uint32_t value, unsigned n) {
+    return (value >> n & 1) != 0;
+}
 
 TEST(GuestCpuid, FeaturesOfLeaf1) {
     const Leaves guest = guest_cpuid(intel_host(), VcpuId(5), {6, 0});

@@ -26,8 +26,7 @@ LocalApic busy_apic() {
 }
 
 TEST(RunnerStateCodec, KeepsEverything) {
-    for (const Activity activity :
-         {Activity::wait_for_sipi, Activity::running, Activity::halted}) {
+    for (const Activity activity : {Activity::wait_for_sipi, Activity::running, Activity::halted}) {
         const RunnerState state{activity, busy_apic()};
         const auto decoded = decode_runner_state(encode_runner_state(state));
         ASSERT_TRUE(decoded) << decoded.error().message;

@@ -263,11 +263,11 @@ TEST_F(X2apic, Registers) {
 TEST_F(X2apic, WhatDoesNotExistOrIsReservedFaults) {
     for (const std::uint32_t index : {0x80bu, 0x80eu, 0x831u, 0x83fu, 0x840u, 0x8ffu, 0x804u})
         EXPECT_EQ(apic.read_msr(index, kNow), std::nullopt) << std::hex << index;
-    for (const std::uint32_t index : {0x802u, 0x803u, 0x80au, 0x80du, 0x80eu, 0x810u, 0x820u,
-                                      0x831u, 0x839u, 0x8ffu})
+    for (const std::uint32_t index :
+         {0x802u, 0x803u, 0x80au, 0x80du, 0x80eu, 0x810u, 0x820u, 0x831u, 0x839u, 0x8ffu})
         EXPECT_FALSE(apic.write_msr(index, 0, kNow)) << std::hex << index;
     const std::pair<std::uint32_t, std::uint64_t> reserved[] = {
-        {0x808, 0x100}, {0x80b, 1}, {0x828, 1}, {0x80f, 0x400}, {0x832, 0x80000},
+        {0x808, 0x100},      {0x80b, 1}, {0x828, 1},     {0x80f, 0x400},   {0x832, 0x80000},
         {0x838, 1ull << 32}, {0x83e, 4}, {0x83f, 0x100}, {0x830, 0x100000}};
     for (const auto& [index, value] : reserved)
         EXPECT_FALSE(apic.write_msr(index, value, kNow)) << std::hex << index;

@@ -43,8 +43,7 @@ TEST(InterruptRouter, Physical) {
     EXPECT_EQ(fixed(router, physical(9)), set_of({}));
     EXPECT_EQ(fixed(router, physical(0xff)), set_of({0, 1, 2, 3}));
     EXPECT_EQ(fixed(router, physical(0xff, DestinationWidth::bits32)), set_of({}));
-    EXPECT_EQ(fixed(router, physical(0xffffffff, DestinationWidth::bits32)),
-              set_of({0, 1, 2, 3}));
+    EXPECT_EQ(fixed(router, physical(0xffffffff, DestinationWidth::bits32)), set_of({0, 1, 2, 3}));
 }
 
 TEST(InterruptRouter, LogicalFlat) {
