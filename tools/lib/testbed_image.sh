@@ -30,6 +30,10 @@ fill_base() { # ROOT
     new_root "$root"
     copy_with_links "$root" /usr/sbin/ip
     copy_libraries "$root" /usr/sbin/ip
+    # busybox's own shell would run busybox's ip, which knows no veth, whatever PATH says.
+    copy_with_links "$root" /usr/bin/dash
+    copy_libraries "$root" /usr/bin/dash
+    ln -s dash "$root/usr/bin/sh"
     copy_busybox "$root"
     mkdir "$root/modules"
     for module in "${host_modules[@]}"; do
