@@ -13,6 +13,14 @@
 
 #include "dpdk_transport/ports/pci_driver.hpp"
 
+#ifdef __SANITIZE_THREAD__
+// DPDK and libc's stdio are not instrumented: ThreadSanitizer sees accesses to what they share but
+// not DPDK's spinlocks and the lock of the log's FILE.
+extern "C" const char* __tsan_default_suppressions() {
+    return "race:librte_\nrace:vsmp::fabric::Eal::Log::write\n";
+}
+#endif
+
 namespace vsmp::fabric {
 namespace {
 

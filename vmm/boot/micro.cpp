@@ -184,7 +184,9 @@ Result<BootImage> load_micro(const MicroBoot& boot) {
     for (const MemorySlot& slot : boot.memory.slots()) ranges.push_back({slot.gpa, slot.bytes});
     image.add(kGdt, make_gdt(boot.vcpu_count));
     image.add(kIdt, make_idt(stubs));
-    image.add(kArguments, encode_words(boot.arguments));
+    std::vector<std::uint64_t> arguments{boot.arguments.begin(), boot.arguments.end()};
+    arguments.push_back(boot.xcr0);
+    image.add(kArguments, encode_words(arguments));
     image.add(kPageTables, make_identity_map(kPageTables, ranges, MapFor::user));
     for (unsigned vcpu = 0; vcpu < boot.vcpu_count; ++vcpu) {
         image.add(Gpa{tss_of(vcpu)}, make_tss(vcpu));

@@ -4,7 +4,7 @@
 //
 // Every vCPU starts at once at CPL 3 in 64-bit mode at the ELF's entry point, interrupts on, with
 //     rdi = its number, rsi = number of vCPUs, rdx = bytes of guest RAM, rcx = address of the
-//     argument block (u64[16], read-only by convention), rsp = the top of its own stack
+//     argument block (u64[16], then one word with XCR0), rsp = the top of its own stack
 // and memory identity mapped, user accessible. MMIO (the xAPIC page) is not mapped: use x2APIC.
 //
 // I/O ports are open to CPL 3 through the TSS's I/O bitmap (a software KVM drops IOPL). Two mean

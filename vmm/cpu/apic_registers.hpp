@@ -24,6 +24,8 @@ inline constexpr std::uint32_t kVersionValue = 0x14 | 5 << 16;
 inline constexpr std::uint32_t kSpuriousEnable = 1 << 8;
 inline constexpr std::uint32_t kSpuriousMask = 0x1ff;  // vector, software enable; bit 9 reads 0
 inline constexpr std::uint32_t kLvtMasked = 1 << 16;
+// Delivery status and remote IRR: writes to them are ignored, also where reserved bits fault.
+inline constexpr std::uint32_t kLvtReadOnly = 1 << 12 | 1 << 14;
 inline constexpr std::uint32_t kTimerModeShift = 17, kTimerModeMask = 3u << kTimerModeShift;
 
 // 10.5.3

@@ -215,7 +215,7 @@ std::optional<ApicEffects> LocalApic::write_msr(std::uint32_t index, std::uint64
 
     // 10.12.1.3: setting a reserved bit raises #GP, and EOI and ESR take nothing but 0.
     std::uint64_t allowed = 0;
-    if (is_lvt(offset)) allowed = reg::lvt_writable(reg::lvt_index(offset)) | 0x1000;
+    if (is_lvt(offset)) allowed = reg::lvt_writable(reg::lvt_index(offset)) | reg::kLvtReadOnly;
     switch (offset) {
         case reg::kIcrLow:
             allowed = 0xffffffff00000000 | reg::kIcrLowMask | 0x1000;

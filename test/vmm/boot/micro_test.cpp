@@ -55,6 +55,7 @@ TEST_F(Micro, EveryVcpuStartsAtCpl3OnItsOwnStack) {
         }
     }
     EXPECT_EQ(peek<std::uint64_t>(written_at(*image, image->start[0].rcx), 8), 8u);
+    EXPECT_EQ(peek<std::uint64_t>(written_at(*image, image->start[0].rcx), 128), 7u) << "XCR0";
 }
 
 TEST_F(Micro, EachTssHasAStackWithTheVcpusNumberAboveTheFrame) {

@@ -1,0 +1,54 @@
+// vsmp-run: one guest in the foreground.
+#include <CLI/CLI.hpp>
+
+#include "vmm/control/log.hpp"
+#include "vmm/control/run_options.hpp"
+#include "vmm/cpu/cpuid.hpp"
+
+namespace {
+
+constexpr const char* kFooter = R"(
+Ctrl-] stops the guest. vsmpctl talks to it from another terminal.
+
+Exit status:
+  0  the guest powered itself off
+  2  the command line, the XML or a file that it names is wrong
+  3  the guest asked for a reset (there is no second boot yet)
+  4  the guest crashed
+  5  a node, its host or its link failed or could not be reached
+  6  stopped by Ctrl-], vsmpctl stop or a signal)";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    using vsmp::Spread;
+    vsmp::control::RunOptions options;
+    options.node_program = vsmp::control::sibling_program("vsmp-node");
+    CLI::App app{"Runs the guest that a libvirt domain XML file describes, on all its nodes."};
+    app.footer(kFooter);
+    app.add_option("guest.xml", options.guest_file, "domain XML with vsmp metadata")->required();
+    app.add_option("--local", options.local_count,
+                   "run all nodes, N of them, as processes of this machine");
+    app.add_option("--timeout", options.timeout_s, "seconds until all links must be up")
+        ->check(CLI::Range(1u, 3600u))
+        ->capture_default_str();
+    app.add_option("--kernel", options.kernel, "kernel to boot instead of the XML's");
+    app.add_option("--initrd", options.initrd, "initrd to boot with instead of the XML's");
+    app.add_option("--append", options.append, "words added to the kernel command line");
+    app.add_option("--spread", options.spread, "where vCPUs go once the guest is up: to the node "
+                                               "of their NUMA cell, or nowhere")
+        ->transform(CLI::CheckedTransformer(std::map<std::string, Spread>{
+            {"none", Spread::none}, {"round-robin", Spread::round_robin}}));
+    app.add_option("--spread-after", options.spread_after,
+                   "the guest is up when this text is on its console (default: when all its vCPUs "
+                   "were started and have been idle for a second)");
+    app.add_option("--node-program", options.node_program, "the program that runs a local node")
+        ->capture_default_str();
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? 0 : static_cast<int>(vsmp::control::RunStatus::usage);
+    }
+    vsmp::control::start_log("vsmp-run");
+    return static_cast<int>(vsmp::control::run(options, vsmp::cpu::intersect));
+}

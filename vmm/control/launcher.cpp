@@ -1,0 +1,411 @@
+#include "vmm/control/launcher.hpp"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <unordered_map>
+
+#include "vmm/control/control_server.hpp"
+#include "vmm/control/convert.hpp"
+#include "vmm/control/local_links.hpp"
+#include "vmm/control/node_peer.hpp"
+#include "vmm/control/spread.hpp"
+#include "vmm/control/stats_rounds.hpp"
+#include "vmm/control/terminal.hpp"
+
+namespace vsmp::control {
+namespace {
+
+constexpr auto kStopTimeout = std::chrono::seconds(5);  // for nodes to end by themselves
+constexpr auto kFlushTimeout = std::chrono::seconds(1);
+constexpr auto kSpreadPoll = std::chrono::milliseconds(250);
+
+std::uint64_t random_incarnation() {
+    std::uint64_t value = 0;
+    VSMP_CHECK(::getrandom(&value, sizeof value, 0) == sizeof value, "getrandom");
+    return value;
+}
+
+class Launcher final : public NodePeerObserver {
+  public:
+    Launcher(RunRequest request, LocalLinks links)
+        : request_(std::move(request)),
+          links_(std::move(links)),
+          signals_(io_, SIGINT, SIGTERM, SIGHUP),
+          start_deadline_(io_),
+          stop_deadline_(io_),
+          spread_timer_(io_),
+          spread_(request_.guest, request_.spread_marker),
+          rounds_(request_.guest.nodes.size()) {}
+
+    RunStatus run() {
+        signals_.async_wait([this](boost::system::error_code code, int signal) {
+            if (!code) finish(RunStatus::stopped, fmt::format("stopped by signal {}", signal));
+        });
+        if (begin()) io_.run();
+        return status_.value_or(RunStatus::node_failed);
+    }
+
+    // NodePeerObserver
+    void on_facts(NodeId node, NodeFacts facts) override {
+        if (status_ || phase_ != Phase::facts) return;
+        facts_[node.value()] = std::move(facts);
+        if (all_of(facts_)) prepare();
+    }
+    void on_links_up(NodeId node) override {
+        links_up_[node.value()] = true;
+        if (status_ || phase_ != Phase::links) return;
+        if (std::find(links_up_.begin(), links_up_.end(), false) == links_up_.end()) start();
+    }
+    void on_console(std::string bytes) override {
+        const bool up = spread_.on_console(bytes);
+        if (terminal_) terminal_->write(std::move(bytes));
+        if (up && !status_) poll_for_spread();
+    }
+    void on_stats(NodeId node, std::uint64_t request, NodeStats stats) override {
+        rounds_.on_stats(node, request, std::move(stats));
+    }
+    void on_ship_reply(std::uint64_t request, std::string error) override {
+        const auto found = ships_.find(request);
+        if (found == ships_.end()) return;
+        const auto done = std::move(found->second);
+        ships_.erase(found);
+        done(error);
+    }
+    void on_guest_ended(GuestEnd how, std::string detail) override {
+        const std::string more = detail.empty() ? "" : ": " + detail;
+        switch (how) {
+            case GuestEnd::power_off:
+                return finish(RunStatus::powered_off, "");
+            case GuestEnd::reset:
+                return finish(RunStatus::reset, "the guest asked for a reset" + more);
+            case GuestEnd::crashed:
+                return finish(RunStatus::crashed, "the guest crashed" + more);
+        }
+    }
+    void on_node_failed(NodeId, std::string message) override {
+        finish(RunStatus::node_failed, message);
+    }
+    void on_gone(NodeId) override { end_when_all_gone(); }
+
+  private:
+    enum class Phase : std::uint8_t { facts, links, running };
+    using ShipDone = std::function<void(const std::string& error)>;
+
+    bool begin() {
+        auto server = ControlServer::listen(
+            io_, request_.guest.name,
+            [this](const wire::ControlRequest& request, ControlServer::Reply reply) {
+                on_control(request, std::move(reply));
+            });
+        if (!server) {
+            status_ = RunStatus::usage;
+            spdlog::error("{}", server.error().message);
+            return false;
+        }
+        server_ = *std::move(server);
+        start_deadline_.expires_after(request_.start_timeout);
+        start_deadline_.async_wait([this](boost::system::error_code code) {
+            if (!code) on_start_timeout();
+        });
+        const std::size_t count = request_.guest.nodes.size();
+        facts_.resize(count);
+        links_up_.resize(count, false);
+        for (const NodeConfig& config : request_.guest.nodes)
+            peers_.push_back(std::make_unique<NodePeer>(io_, config, *this));
+        for (auto& peer : peers_) {
+            if (peer->config().host != "local") {
+                peer->connect_remote();
+                continue;
+            }
+            const std::string label =
+                fmt::format("{}/{}", request_.guest.name, peer->config().id.value());
+            auto started =
+                peer->start_local(request_.node_program, label, links_.net_namespace());
+            if (!started) {
+                finish(RunStatus::node_failed,
+                       started.error().in(node_label(peer->config())).message);
+                break;
+            }
+        }
+        return true;
+    }
+
+    template <class T>
+    static bool all_of(const std::vector<std::optional<T>>& all) {
+        return std::all_of(all.begin(), all.end(), [](const auto& one) { return one.has_value(); });
+    }
+
+    void prepare() {
+        std::vector<NodeFacts> facts;
+        for (auto& one : facts_) facts.push_back(std::move(*one));
+        auto ground =
+            find_common_ground(request_.guest, request_.files.kind, facts, request_.intersect);
+        if (!ground) return finish(RunStatus::node_failed, ground.error().message);
+        phase_ = Phase::links;
+        const std::uint64_t incarnation = random_incarnation();
+        for (auto& peer : peers_) {
+            NodeSetup setup;
+            setup.guest = request_.guest;
+            setup.kind = request_.files.kind;
+            setup.self = peer->config().id;
+            setup.incarnation = incarnation;
+            setup.cpuid = ground->cpuid;
+            setup.tsc_khz = ground->tsc_khz;
+            if (setup.self == NodeId{0}) {
+                setup.kernel = std::move(request_.files.kernel);
+                setup.initrd = std::move(request_.files.initrd);
+            }
+            peer->prepare(std::move(setup));
+        }
+    }
+
+    void start() {
+        phase_ = Phase::running;
+        start_deadline_.cancel();
+        terminal_.emplace(io_, request_.input_fd, request_.output_fd,
+                          TerminalHandlers{
+                              .on_input =
+                                  [this](std::string bytes, std::function<void()> resume) {
+                                      peers_.front()->console_input(bytes, std::move(resume));
+                                  },
+                              .on_leave = [this] { finish(RunStatus::stopped, "stopped by Ctrl-]"); },
+                          });
+        if (terminal_->is_terminal()) spdlog::info("guest started; Ctrl-] stops it");
+        for (auto& peer : peers_) peer->start();
+        if (spread_.wants_stats()) poll_for_spread();
+    }
+
+    void on_start_timeout() {
+        const auto seconds = request_.start_timeout.count();
+        for (std::size_t i = 0; i < peers_.size(); ++i) {
+            const std::string label = node_label(peers_[i]->config());
+            if (phase_ == Phase::facts && !facts_[i])
+                return finish(RunStatus::node_failed,
+                              fmt::format("{}: no answer within {} s", label, seconds));
+            if (phase_ == Phase::links && !links_up_[i])
+                return finish(
+                    RunStatus::node_failed,
+                    fmt::format("{} cannot reach {} over {} within {} s", label,
+                                peers_.size() == 2 ? fmt::format("node {}", 1 - i) : "its peers",
+                                describe(peers_[i]->config().link), seconds));
+        }
+    }
+
+    // Statistics in regular rounds, only until the vCPUs are where they belong.
+    void poll_for_spread() {
+        if (!spread_.wants_stats() || status_) return;
+        collect_stats([this](const std::vector<NodeStats>& stats) {
+            for (const ShipOrder& order : spread_.on_stats(stats)) ship_for_spread(order);
+            spread_timer_.expires_after(kSpreadPoll);
+            spread_timer_.async_wait([this](boost::system::error_code code) {
+                if (!code) poll_for_spread();
+            });
+        });
+    }
+
+    void ship_for_spread(const ShipOrder& order) {
+        ask_to_ship(order.vcpu, order.from, order.to, [order](const std::string& error) {
+            if (!error.empty())
+                spdlog::warn("vCPU {} stays on node {}: {}", order.vcpu.value(),
+                             order.from.value(), error);
+        });
+    }
+
+    void collect_stats(StatsRounds::Done done) {
+        const std::uint64_t request = rounds_.begin(std::move(done));
+        for (auto& peer : peers_) peer->request_stats(request);
+    }
+
+    void ask_to_ship(VcpuId vcpu, NodeId from, NodeId to, ShipDone done) {
+        const std::uint64_t request = ++last_ship_;
+        ships_.emplace(request, std::move(done));
+        peers_[from.value()]->ship(request, vcpu, to);
+    }
+
+    void on_control(const wire::ControlRequest& request, ControlServer::Reply reply) {
+        const auto refuse = [&reply](const std::string& why) {
+            wire::ControlReply message;
+            message.set_error(why);
+            reply(message);
+        };
+        using Kind = wire::ControlRequest;
+        if (request.kind_case() == Kind::kStop) {
+            wire::ControlReply message;
+            message.mutable_done();
+            reply(message);
+            return finish(RunStatus::stopped, "stopped by vsmpctl");
+        }
+        if (status_) return refuse("the guest is ending");
+        if (phase_ != Phase::running) {
+            if (request.kind_case() == Kind::kStatus) return reply(status_reply({}));
+            return refuse("the guest is still starting");
+        }
+        switch (request.kind_case()) {
+            case Kind::kStatus:
+                return collect_stats([this, reply](const std::vector<NodeStats>& stats) {
+                    reply(status_reply(stats));
+                });
+            case Kind::kStats:
+                return collect_stats([this, reply](const std::vector<NodeStats>& stats) {
+                    wire::ControlReply message;
+                    message.mutable_stats()->set_guest(request_.guest.name);
+                    for (const NodeStats& node : stats)
+                        to_wire(node, *message.mutable_stats()->add_nodes());
+                    reply(message);
+                });
+            case Kind::kShip:
+                return on_ship_request(request.ship().vcpu(), request.ship().to(), reply);
+            case Kind::kStop:
+            case Kind::kHello:
+            case Kind::KIND_NOT_SET:
+                break;
+        }
+        refuse("this vsmp-run does not know the request");
+    }
+
+    wire::ControlReply status_reply(const std::vector<NodeStats>& stats) const {
+        wire::ControlReply message;
+        auto& status = *message.mutable_status();
+        status.set_guest(request_.guest.name);
+        status.set_state(phase_ == Phase::running ? "running" : "starting");
+        status.set_vcpu_count(request_.guest.vcpu_count);
+        for (std::size_t i = 0; i < request_.guest.nodes.size(); ++i) {
+            const NodeConfig& config = request_.guest.nodes[i];
+            auto& node = *status.add_nodes();
+            node.set_id(config.id.value());
+            node.set_host(config.host);
+            node.set_link(describe(config.link));
+            node.set_memory_bytes(config.memory_bytes);
+            if (i >= stats.size()) continue;
+            for (const auto& vcpu : stats[i].vcpus)
+                if (vcpu.here) node.add_vcpus_here(vcpu.id.value());
+        }
+        return message;
+    }
+
+    void on_ship_request(std::uint32_t vcpu, std::uint32_t to, const ControlServer::Reply& reply) {
+        const auto answer = [reply](const std::string& error) {
+            wire::ControlReply message;
+            if (error.empty())
+                message.mutable_done();
+            else
+                message.set_error(error);
+            reply(message);
+        };
+        const GuestConfig& guest = request_.guest;
+        if (vcpu >= guest.vcpu_count)
+            return answer(fmt::format("there is no vCPU {}; the guest has {}", vcpu,
+                                      guest.vcpu_count));
+        if (to >= guest.nodes.size())
+            return answer(fmt::format("there is no node {}; the guest has {}", to,
+                                      guest.nodes.size()));
+        const VcpuId id{static_cast<std::uint16_t>(vcpu)};
+        const NodeId target{static_cast<std::uint8_t>(to)};
+        collect_stats([this, id, target, answer](const std::vector<NodeStats>& stats) {
+            for (std::size_t node = 0; node < stats.size(); ++node)
+                for (const auto& each : stats[node].vcpus) {
+                    if (each.id != id || !each.here) continue;
+                    const NodeId from{static_cast<std::uint8_t>(node)};
+                    if (from == target) return answer("");
+                    return ask_to_ship(id, from, target, answer);
+                }
+            answer(fmt::format("vCPU {} is on its way between nodes; try again", id.value()));
+        });
+    }
+
+    // The first call decides; everything is then taken down.
+    void finish(RunStatus status, const std::string& message) {
+        if (status_) return;
+        status_ = status;
+        failure_ = message;
+        start_deadline_.cancel();
+        spread_timer_.cancel();
+        boost::system::error_code ignored;
+        signals_.cancel(ignored);
+        stop_deadline_.expires_after(kStopTimeout);
+        stop_deadline_.async_wait([this](boost::system::error_code code) {
+            if (code) return;
+            for (auto& peer : peers_) peer->kill_now();
+            end();
+        });
+        // From the loop, not from inside a peer's call.
+        asio::post(io_, [this] {
+            for (auto& peer : peers_) peer->stop();
+            end_when_all_gone();
+        });
+    }
+
+    void end_when_all_gone() {
+        if (!status_) return;
+        for (const auto& peer : peers_)
+            if (!peer->gone()) return;
+        end();
+    }
+
+    // The guest's last words first, then ours.
+    void end() {
+        if (std::exchange(ended_, true)) return;
+        stop_deadline_.expires_after(kFlushTimeout);
+        stop_deadline_.async_wait([this](boost::system::error_code) { io_.stop(); });
+        if (terminal_)
+            terminal_->when_flushed([this] { stop_deadline_.cancel(); });
+        else
+            stop_deadline_.cancel();
+    }
+
+  public:
+    // After run(): the terminal is itself again, children are gone, so this stands alone.
+    ~Launcher() override {
+        terminal_.reset();
+        peers_.clear();
+        if (failure_.empty() || !status_) return;
+        if (*status_ == RunStatus::stopped || *status_ == RunStatus::reset)
+            spdlog::info("{}", failure_);
+        else
+            spdlog::error("{}", failure_);
+    }
+
+  private:
+    asio::io_context io_{1};
+    RunRequest request_;
+    LocalLinks links_;
+    asio::signal_set signals_;
+    asio::steady_timer start_deadline_, stop_deadline_, spread_timer_;
+    SpreadPlan spread_;
+    StatsRounds rounds_;
+    std::unordered_map<std::uint64_t, ShipDone> ships_;
+    std::uint64_t last_ship_ = 0;
+    std::vector<std::unique_ptr<NodePeer>> peers_;
+    std::vector<std::optional<NodeFacts>> facts_;
+    std::vector<bool> links_up_;
+    std::unique_ptr<ControlServer> server_;
+    std::optional<Terminal> terminal_;
+    Phase phase_ = Phase::facts;
+    std::optional<RunStatus> status_;
+    std::string failure_;
+    bool ended_ = false;
+};
+
+}  // namespace
+
+RunStatus run_guest(RunRequest request) {
+    ::signal(SIGPIPE, SIG_IGN);  // a closed stdout must not end us before our children
+    auto links = LocalLinks::create(request.guest);
+    if (!links) {
+        spdlog::error("{}", links.error().message);
+        return RunStatus::node_failed;
+    }
+    if (!links->remark().empty()) spdlog::info("{}", links->remark());
+    Launcher launcher{std::move(request), *std::move(links)};
+    return launcher.run();
+}
+
+}  // namespace vsmp::control

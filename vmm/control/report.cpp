@@ -1,0 +1,165 @@
+#include "vmm/control/report.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+namespace vsmp::control {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+template <class Numbers>
+std::uint32_t median(const Numbers& numbers) {
+    std::vector<std::uint32_t> sorted(numbers.begin(), numbers.end());
+    if (sorted.empty()) return 0;
+    const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
+    std::nth_element(sorted.begin(), middle, sorted.end());
+    return *middle;
+}
+
+std::vector<std::uint32_t> vcpus_here(const wire::NodeStats& node) {
+    std::vector<std::uint32_t> here;
+    for (const auto& vcpu : node.vcpus())
+        if (vcpu.here()) here.push_back(vcpu.id());
+    return here;
+}
+
+std::uint64_t exits(const wire::NodeStats& node) {
+    std::uint64_t sum = 0;
+    for (const auto& vcpu : node.vcpus()) sum += vcpu.exits();
+    return sum;
+}
+
+struct Row {
+    const char* name;
+    std::uint64_t (*value)(const wire::NodeStats&);
+};
+constexpr Row kRows[] = {
+    {"faults", [](const auto& n) { return n.faults(); }},
+    {"read fetches", [](const auto& n) { return n.fetches_read(); }},
+    {"write fetches", [](const auto& n) { return n.fetches_write(); }},
+    {"upgrades", [](const auto& n) { return n.upgrades(); }},
+    {"zero pages", [](const auto& n) { return n.zero_pages(); }},
+    {"invalidations", [](const auto& n) { return n.invalidations(); }},
+    {"ships out", [](const auto& n) { return n.ships_out(); }},
+    {"ships in", [](const auto& n) { return n.ships_in(); }},
+    {"ship frame bytes, largest", [](const auto& n) { return n.ship_frame_bytes_max(); }},
+    {"ship blackout us, median",
+     [](const auto& n) { return std::uint64_t{median(n.ship_blackout_us())}; }},
+    {"frames sent", [](const auto& n) { return n.fabric().frames_sent(); }},
+    {"frames received", [](const auto& n) { return n.fabric().frames_received(); }},
+    {"bytes sent", [](const auto& n) { return n.fabric().bytes_sent(); }},
+    {"bytes received", [](const auto& n) { return n.fabric().bytes_received(); }},
+    {"retransmissions", [](const auto& n) { return n.fabric().retransmissions(); }},
+    {"duplicates", [](const auto& n) { return n.fabric().duplicates(); }},
+    {"rejected frames", [](const auto& n) { return n.fabric().rejected(); }},
+    {"vCPU exits", [](const auto& n) { return exits(n); }},
+};
+
+Json to_json(const wire::LinkCounters& fabric) {
+    return {{"frames_sent", fabric.frames_sent()},
+            {"frames_received", fabric.frames_received()},
+            {"bytes_sent", fabric.bytes_sent()},
+            {"bytes_received", fabric.bytes_received()},
+            {"messages_sent", fabric.messages_sent()},
+            {"messages_received", fabric.messages_received()},
+            {"retransmissions", fabric.retransmissions()},
+            {"duplicates", fabric.duplicates()},
+            {"out_of_order", fabric.out_of_order()},
+            {"rejected", fabric.rejected()}};
+}
+
+const char* activity_name(wire::VcpuStats::Activity activity) {
+    if (activity == wire::VcpuStats::RUNNING) return "running";
+    return activity == wire::VcpuStats::HALTED ? "halted" : "waiting";
+}
+
+Json to_json(const wire::NodeStats& node) {
+    Json vcpus = Json::array();
+    for (const auto& vcpu : node.vcpus())
+        vcpus.push_back({{"id", vcpu.id()},
+                         {"here", vcpu.here()},
+                         {"exits", vcpu.exits()},
+                         {"activity", activity_name(vcpu.activity())}});
+    const auto& blackout = node.ship_blackout_us();
+    const auto& frame = node.ship_frame_bytes();
+    return {{"faults", node.faults()},
+            {"fetches_read", node.fetches_read()},
+            {"fetches_write", node.fetches_write()},
+            {"upgrades", node.upgrades()},
+            {"zero_pages", node.zero_pages()},
+            {"invalidations", node.invalidations()},
+            {"ships_out", node.ships_out()},
+            {"ships_in", node.ships_in()},
+            {"ship_frame_bytes_max", node.ship_frame_bytes_max()},
+            {"ship_blackout_us", std::vector<std::uint32_t>(blackout.begin(), blackout.end())},
+            {"ship_frame_bytes", std::vector<std::uint32_t>(frame.begin(), frame.end())},
+            {"vcpus", vcpus},
+            {"fabric", to_json(node.fabric())}};
+}
+
+// A guest's name may hold any bytes; invalid UTF-8 is replaced rather than thrown about.
+std::string dump(const Json& json) {
+    return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+std::string status_table(const wire::ControlReply::Status& status) {
+    std::string out = fmt::format("guest {}: {}, {} vCPUs, {} nodes\n", status.guest(),
+                                  status.state(), status.vcpu_count(), status.nodes_size());
+    out += fmt::format("{:>4}  {:<24} {:<28} {:>10}  {}\n", "node", "host", "link", "memory",
+                       "vCPUs here");
+    for (const auto& node : status.nodes())
+        out += fmt::format("{:>4}  {:<24} {:<28} {:>6} MiB  {}\n", node.id(), node.host(),
+                           node.link(), node.memory_bytes() >> 20,
+                           fmt::join(node.vcpus_here(), " "));
+    return out;
+}
+
+std::string stats_table(const wire::ControlReply::Stats& stats) {
+    std::string out = fmt::format("{:<26}", "guest " + stats.guest());
+    for (int node = 0; node < stats.nodes_size(); ++node)
+        out += fmt::format(" {:>14}", fmt::format("node {}", node));
+    out += "\n";
+    for (const Row& row : kRows) {
+        out += fmt::format("{:<26}", row.name);
+        for (const auto& node : stats.nodes()) out += fmt::format(" {:>14}", row.value(node));
+        out += "\n";
+    }
+    out += fmt::format("{:<26}", "vCPUs here");
+    for (const auto& node : stats.nodes())
+        out += fmt::format(" {:>14}", fmt::format("{}", fmt::join(vcpus_here(node), " ")));
+    return out + "\n";
+}
+
+std::string status_json(const wire::ControlReply::Status& status) {
+    Json nodes = Json::array();
+    for (const auto& node : status.nodes())
+        nodes.push_back({{"id", node.id()},
+                         {"host", node.host()},
+                         {"link", node.link()},
+                         {"memory_bytes", node.memory_bytes()},
+                         {"vcpus_here", std::vector<std::uint32_t>(node.vcpus_here().begin(),
+                                                                   node.vcpus_here().end())}});
+    return dump({{"guest", status.guest()},
+                 {"state", status.state()},
+                 {"vcpu_count", status.vcpu_count()},
+                 {"nodes", nodes}});
+}
+
+std::string stats_json(const wire::ControlReply::Stats& stats) {
+    Json nodes = Json::array();
+    for (int i = 0; i < stats.nodes_size(); ++i) {
+        Json node = to_json(stats.nodes(i));
+        node["id"] = i;
+        nodes.push_back(std::move(node));
+    }
+    return dump({{"guest", stats.guest()}, {"nodes", nodes}});
+}
+
+}  // namespace vsmp::control

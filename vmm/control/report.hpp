@@ -1,0 +1,15 @@
+// What vsmpctl prints: tables for people, JSON for machines. Pure.
+#pragma once
+
+#include <string>
+
+#include "proto/control.pb.h"
+
+namespace vsmp::control {
+
+std::string status_table(const wire::ControlReply::Status& status);
+std::string stats_table(const wire::ControlReply::Stats& stats);
+std::string status_json(const wire::ControlReply::Status& status);
+std::string stats_json(const wire::ControlReply::Stats& stats);
+
+}  // namespace vsmp::control

@@ -1,0 +1,50 @@
+#include "vmm/control/run_options.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <filesystem>
+
+#include "vmm/config/domain_xml.hpp"
+
+namespace vsmp::control {
+namespace {
+
+Result<RunRequest> make_request(const RunOptions& options) {
+    VSMP_TRY_ASSIGN(config::DomainXml xml, config::read_domain_xml(options.guest_file));
+    for (const std::string& warning : xml.warnings) spdlog::warn("{}", warning);
+    RunRequest request;
+    request.guest = std::move(xml.guest);
+    BootConfig& boot = request.guest.boot;
+    if (options.kernel) boot.kernel = *options.kernel;
+    if (options.initrd) boot.initrd = *options.initrd;
+    if (options.append) boot.command_line += " " + *options.append;
+    if (options.spread) request.guest.spread = *options.spread;
+    VSMP_TRY(place_nodes(request.guest, options.local_count));
+    auto files = load_boot_files(boot);
+    if (!files) return files.error().in(options.guest_file);
+    request.files = *std::move(files);
+    request.start_timeout = std::chrono::seconds(options.timeout_s);
+    request.spread_marker = options.spread_after;
+    request.node_program = options.node_program;
+    return request;
+}
+
+}  // namespace
+
+RunStatus run(const RunOptions& options, const CpuidIntersect& intersect) {
+    auto request = make_request(options);
+    if (!request) {
+        spdlog::error("{}", request.error().message);
+        return RunStatus::usage;
+    }
+    request->intersect = intersect;
+    return run_guest(*std::move(request));
+}
+
+std::string sibling_program(const std::string& name) {
+    std::error_code code;
+    const auto self = std::filesystem::read_symlink("/proc/self/exe", code);
+    return code ? name : (self.parent_path() / name).string();
+}
+
+}  // namespace vsmp::control

@@ -1,0 +1,27 @@
+// From vsmp-run's command line to a running guest.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "vmm/control/launcher.hpp"
+
+namespace vsmp::control {
+
+struct RunOptions {
+    std::string guest_file;
+    std::optional<unsigned> local_count;
+    std::optional<std::string> kernel, initrd, append;  // instead of, or added to, the XML's
+    std::optional<Spread> spread;                        // instead of the XML's
+    std::string spread_after;
+    unsigned timeout_s = 60;
+    std::string node_program;
+};
+
+// Reads and checks everything, then runs the guest. Failures are on the log, one line each.
+RunStatus run(const RunOptions& options, const CpuidIntersect& intersect);
+
+// A program that lies beside the one that runs.
+std::string sibling_program(const std::string& name);
+
+}  // namespace vsmp::control
