@@ -69,7 +69,7 @@ parse_testbed() {
             --no-build) build=no && shift ;;
             --help | -h) testbed_usage && exit 0 ;;
             --) shift && command=("$@") && break ;;
-            console) tty=yes command=(sh) && shift ;;
+            console) tty=yes command=(busybox sh) && shift ;;
             *) testbed_usage >&2 && die "testbed: what is '$1'?" ;;
         esac
     done

@@ -30,6 +30,10 @@ fill_base() { # ROOT
     new_root "$root"
     copy_with_links "$root" /usr/sbin/ip
     copy_libraries "$root" /usr/sbin/ip
+    # busybox's own shell would run busybox's ip, which knows no veth, whatever PATH says.
+    copy_with_links "$root" /usr/bin/dash
+    copy_libraries "$root" /usr/bin/dash
+    ln -s dash "$root/usr/bin/sh"
     copy_busybox "$root"
     mkdir "$root/modules"
     for module in "${host_modules[@]}"; do
@@ -44,6 +48,8 @@ fill_base() { # ROOT
     printf 'root:x:0:\n' >"$root/etc/group"
     printf '127.0.0.1 localhost\n10.77.0.1 host1\n10.77.0.2 host2\n' >"$root/etc/hosts"
     install -m 755 "$top/tools/testbed/init" "$root/init"
+    logged hold-kvm g++ -std=c++20 -O2 -Wall -Wextra -static -s -o "$root/usr/bin/hold_kvm" \
+        "$top/tools/testbed/hold_kvm.cpp"
     install -m 755 "$lib/guest_xml.sh" "$root/usr/bin/guest_xml.sh"
     install -m 755 "$lib/demo_inside.sh" "$root/usr/bin/demo_inside.sh"
 }
@@ -88,7 +94,7 @@ fill_build() { # ROOT
 
 make_testbed_images() {
     local key
-    key=$(content_key "$top/tools/testbed/init" "$lib"/{testbed_image,staging,guest_xml,demo_inside}.sh \
+    key=$(content_key "$top"/tools/testbed/{init,hold_kvm.cpp} "$lib"/{testbed_image,staging,guest_xml,demo_inside}.sh \
         "$host_kernel_dir/vmlinuz" /usr/bin/busybox)
     cached_archive base "$key" fill_base
     base_archive=$archive
