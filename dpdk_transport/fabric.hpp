@@ -33,6 +33,8 @@ struct PeerCounters {
     std::uint64_t bytes_sent = 0, bytes_received = 0;  // whole frames, without FCS
     std::uint64_t messages_sent = 0, messages_received = 0;
     std::uint64_t retransmissions = 0, duplicates = 0, out_of_order = 0, rejected = 0;
+
+    PeerCounters& operator+=(const PeerCounters& other);
 };
 
 enum class PeerState : std::uint8_t { connecting, up, lost };

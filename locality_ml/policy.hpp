@@ -17,7 +17,8 @@ struct RemoteFault {
     VcpuId vcpu;
     PageNumber page;
     Access access{};
-    NodeId home;            // the page's directory; the best guess of where the page is
+    NodeId location;        // best guess of where the page is, never the asking node: what the
+                            // directory says if it is here, else the page's home
     bool may_ship = true;   // false when the vCPU cannot leave now
     Instant now;
 };
@@ -33,7 +34,7 @@ class Policy {
     virtual ~Policy() = default;
     virtual Decision decide(const RemoteFault& fault) = 0;
     // A vCPU arrived on this node or left it; its history starts anew.
-    virtual void on_moved(VcpuId vcpu) = 0;
+    virtual void on_moved(VcpuId vcpu, Instant now) = 0;
 };
 
 // always-fetch: never ships.
@@ -46,7 +47,7 @@ struct ThresholdOptions {
 };
 std::unique_ptr<Policy> make_threshold(ThresholdOptions options);
 
-// By name, as in the domain XML: "always-fetch", "threshold".
+// By name, as in the domain XML: "always-fetch", "threshold". Others are an error that says so.
 Result<std::unique_ptr<Policy>> make_policy(std::string_view name);
 
 }  // namespace vsmp::locality

@@ -3,18 +3,18 @@
 // an Error (result.hpp).
 #pragma once
 
-#include <source_location>
 #include <string_view>
 
 namespace vsmp {
 
-[[noreturn]] void check_failed(std::string_view condition, std::string_view why,
-                               std::source_location where);
+// Not std::source_location: clang 14, which builds the fuzz targets, has none.
+[[noreturn]] void check_failed(std::string_view condition, std::string_view why, const char* file,
+                               unsigned line);
 
 }  // namespace vsmp
 
 #define VSMP_CHECK(condition, why)                                                          \
     do {                                                                                    \
         if (!(condition)) [[unlikely]]                                                      \
-            ::vsmp::check_failed(#condition, why, std::source_location::current());         \
+            ::vsmp::check_failed(#condition, why, __FILE__, __LINE__);                      \
     } while (false)

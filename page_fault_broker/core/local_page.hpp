@@ -8,14 +8,16 @@ namespace vsmp::coherence {
 
 enum class Permission : std::uint8_t { none, shared, exclusive };
 enum class Request : std::uint8_t { none, read, write };
-// What somebody else asked of a page that is being held; served when the hold is over.
+// What somebody else asked of a page that is being held; served when the hold is over. One is
+// enough: home serves one transaction per page at a time, that transaction asks a node for one
+// thing, and ends only after the answer.
 enum class Deferred : std::uint8_t { none, forward_read, forward_write, invalidate };
 
 struct LocalPage {
     Permission permission = Permission::none;
     Request request = Request::none;
     bool granted = false;          // data or grant is here, acks still missing
-    bool held = false;             // obtained a moment ago: its vCPU shall get one turn
+    bool held = false;             // obtained a moment ago: its vCPU shall get a turn
     Deferred deferred = Deferred::none;
     std::uint8_t deferred_requester = 0;
     std::uint8_t deferred_acks = 0;
@@ -41,6 +43,13 @@ struct LocalStep {
     ActionList<6> actions;
 };
 
+// A page that nobody has asked for: exclusive at home, not here anywhere else.
+LocalPage initial_local_page(NodeId self, NodeId home);
+
+// While a page is held, what would take a permission from it waits for hold_expired; a reader
+// elsewhere takes nothing from a shared page. hold_expired may come for a page that is not held any
+// more; it then does nothing.
+//
 // Faults may be spurious (the page came while the fault was in flight): the answer is then to map
 // what is already permitted. Messages that the protocol cannot produce in this state are broken
 // invariants: links are reliable, ordered and checked, and the decoder has seen the message.

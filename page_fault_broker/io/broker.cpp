@@ -54,12 +54,11 @@ NodeId HomeMap::home_of(PageNumber page) const {
 }
 
 Broker::Broker(NodeId self, HomeMap homes, coherence::HoldLimits holds, GuestMemory& memory,
-               UserfaultFd& userfault, fabric::Fabric* fabric)
+               UserfaultFd& userfault)
     : self_(self),
       homes_(std::move(homes)),
       memory_(memory),
       userfault_(userfault),
-      fabric_(fabric),
       holds_(holds),
       local_(homes_.page_count()),
       mapped_(homes_.page_count()),
@@ -78,17 +77,23 @@ bool Broker::is_remote(const Userfault& fault) const {
                                          : permission == Permission::none;
 }
 
+NodeId Broker::location(PageNumber page) const {
+    const NodeId home = homes_.home_of(page);
+    if (home != self_) return home;
+    return NodeId{home_[page.value() - homes_.first_page_of(self_).value()].owner};
+}
+
 void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Instant now) {
     ++counters_.faults;
     if (is_remote(fault)) {
-        holds_.on_fault(claimant, now);
+        holds_.on_fault(claimant, fault.page, now);
         waiting_.push_back({fault.page, claimant});
     } else {
         ++counters_.local_maps;
         mapped_[fault.page.value()] = false;  // or there would have been no fault
     }
     run_local(fault.page, {LocalEventKind::fault, fault.access, {}}, {}, now);
-    drain_loopback(now);
+    settle(now);
 }
 
 void Broker::on_abandoned(coherence::Claimant claimant, Instant now) {
@@ -103,7 +108,7 @@ void Broker::on_message(NodeId from, ByteView payload, Instant now) {
         return;
     }
     dispatch(from, decoded->message, decoded->contents, now);
-    drain_loopback(now);
+    settle(now);
 }
 
 void Broker::on_timer(Instant now) {
@@ -111,7 +116,7 @@ void Broker::on_timer(Instant now) {
     holds_.expired(now, expired_);
     for (PageNumber page : expired_)
         run_local(page, {LocalEventKind::hold_expired, Access::read, {}}, {}, now);
-    drain_loopback(now);
+    settle(now);
 }
 
 void Broker::mark_populated(PageNumber first, std::uint64_t count) {
@@ -154,7 +159,7 @@ void Broker::perform(PageNumber page, const Action& action, ByteView contents, I
             send(action.to, action.message);
             return;
         case ActionKind::store_contents:
-            store(page, action.message, contents);
+            store(page, contents);
             return;
         case ActionKind::map_shared:
             populate(page);
@@ -173,12 +178,13 @@ void Broker::perform(PageNumber page, const Action& action, ByteView contents, I
             mapped_[page.value()] = false;
             return;
         case ActionKind::start_hold: {
-            // The first who asked has the claim; whoever else waits is served by the same mapping.
-            const auto first = std::find_if(waiting_.begin(), waiting_.end(),
-                                            [&](const Waiting& w) { return w.page == page; });
-            const coherence::Claimant claimant =
-                first != waiting_.end() ? first->claimant : coherence::Claimant{~0u};
-            holds_.on_granted(claimant, page, now);
+            bool claimed = false;
+            for (const Waiting& w : waiting_) {
+                if (w.page != page) continue;
+                holds_.on_granted(w.claimant, page, now);
+                claimed = true;
+            }
+            if (!claimed) unclaimed_.push_back(page);
             std::erase_if(waiting_, [&](const Waiting& w) { return w.page == page; });
             return;
         }
@@ -204,18 +210,23 @@ void Broker::send(NodeId to, Message message) {
     fabric_->send(to, fabric::Channel::coherence, writer.written(), body);
 }
 
-void Broker::drain_loopback(Instant now) {
-    while (!loopback_.empty()) {
-        const Message message = loopback_.front();
-        loopback_.pop_front();
-        dispatch(self_, message, {}, now);
+void Broker::settle(Instant now) {
+    while (!loopback_.empty() || !unclaimed_.empty()) {
+        if (!loopback_.empty()) {
+            const Message message = loopback_.front();
+            loopback_.pop_front();
+            dispatch(self_, message, {}, now);
+        } else {
+            const PageNumber page = unclaimed_.back();
+            unclaimed_.pop_back();
+            run_local(page, {LocalEventKind::hold_expired, Access::read, {}}, {}, now);
+        }
     }
 }
 
-void Broker::store(PageNumber page, const Message& message, ByteView contents) {
+void Broker::store(PageNumber page, ByteView contents) {
     std::span<std::byte, kPageSize> to = memory_.contents(page);
-    if (message.contents == Contents::page) {
-        VSMP_CHECK(contents.size() == kPageSize, "page contents lost on the way to the page");
+    if (!contents.empty()) {  // else it came as the zero flag
         std::memcpy(to.data(), contents.data(), kPageSize);
         populated_[page.value()] = true;
         return;

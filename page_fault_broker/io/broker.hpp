@@ -47,12 +47,16 @@ class HomeMap {
 
 class Broker {
   public:
-    // `fabric` may be null for a guest of one node. All references outlive the broker.
+    // All references outlive the broker.
     Broker(NodeId self, HomeMap homes, coherence::HoldLimits holds, GuestMemory& memory,
-           UserfaultFd& userfault, fabric::Fabric* fabric);
+           UserfaultFd& userfault);
+    // How other nodes are reached; before the first event. Without it the guest has one node.
+    void attach(fabric::Fabric* fabric) { fabric_ = fabric; }
 
     // Whether answering this fault needs another node.
     bool is_remote(const Userfault& fault) const;
+    // Best guess of where a page that is not here is.
+    NodeId location(PageNumber page) const;
     void on_fault(const Userfault& fault, coherence::Claimant claimant, Instant now);
     // A vCPU left before its fault was answered.
     void on_abandoned(coherence::Claimant claimant, Instant now);
@@ -76,8 +80,9 @@ class Broker {
     void run_home(const coherence::Message& message);
     void perform(PageNumber page, const coherence::Action& action, ByteView contents, Instant now);
     void send(NodeId to, coherence::Message message);
-    void drain_loopback(Instant now);
-    void store(PageNumber page, const coherence::Message& message, ByteView contents);
+    // What this node's own steps caused to happen on this node.
+    void settle(Instant now);
+    void store(PageNumber page, ByteView contents);
     void map_exclusive(PageNumber page);
     void populate(PageNumber page);
     std::uint64_t fault_around(PageNumber page);
@@ -88,7 +93,7 @@ class Broker {
     HomeMap homes_;
     GuestMemory& memory_;
     UserfaultFd& userfault_;
-    fabric::Fabric* fabric_;
+    fabric::Fabric* fabric_ = nullptr;
     coherence::HoldTable holds_;
 
     std::vector<coherence::LocalPage> local_;  // one per page
@@ -97,6 +102,7 @@ class Broker {
     std::vector<coherence::HomePage> home_;    // pages homed here, from the first one on
     std::vector<Waiting> waiting_;
     std::deque<coherence::Message> loopback_;   // of this node to itself, in order
+    std::vector<PageNumber> unclaimed_;        // obtained, but whoever wanted it has left
     std::vector<PageNumber> expired_;
     BrokerCounters counters_;
 };

@@ -3,9 +3,7 @@
 
 #include "vmm/control/log.hpp"
 #include "vmm/control/run_options.hpp"
-#ifdef VSMP_HAVE_CPU
 #include "vmm/cpu/cpuid.hpp"
-#endif
 
 namespace {
 
@@ -19,15 +17,6 @@ Exit status:
   4  the guest crashed
   5  a node, its host or its link failed or could not be reached
   6  stopped by Ctrl-], vsmpctl stop or a signal)";
-
-vsmp::Result<std::vector<vsmp::CpuidLeaf>> common_cpuid(
-    std::span<const std::vector<vsmp::CpuidLeaf>> hosts) {
-#ifdef VSMP_HAVE_CPU
-    return vsmp::cpu::intersect(hosts);
-#else
-    return hosts.front();
-#endif
-}
 
 }  // namespace
 
@@ -61,5 +50,5 @@ int main(int argc, char** argv) {
         return app.exit(error) == 0 ? 0 : static_cast<int>(vsmp::control::RunStatus::usage);
     }
     vsmp::control::start_log("vsmp-run");
-    return static_cast<int>(vsmp::control::run(options, common_cpuid));
+    return static_cast<int>(vsmp::control::run(options, vsmp::cpu::intersect));
 }

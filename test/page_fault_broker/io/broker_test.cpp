@@ -53,8 +53,10 @@ struct TestNode {
         : memory(*GuestMemory::create(homes.page_count())),
           userfault(*UserfaultFd::watch({memory.guest_base(), homes.page_count() * kPageSize})),
           fabric(self, wire),
-          broker(self, homes, coherence::hold_limits(self, std::chrono::microseconds(200)), memory,
-                 userfault, &fabric) {}
+          broker(self, homes, coherence::hold_limits(self, homes.node_count(), std::chrono::microseconds(200)), memory,
+                 userfault) {
+        broker.attach(&fabric);
+    }
 
     GuestMemory memory;
     UserfaultFd userfault;

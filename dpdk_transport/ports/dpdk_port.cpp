@@ -1,0 +1,96 @@
+#include "dpdk_transport/ports/dpdk_port.hpp"
+
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace vsmp::fabric {
+namespace {
+
+constexpr std::uint16_t kQueue = 0;
+
+}  // namespace
+
+DpdkPort::DpdkPort(std::unique_ptr<DpdkDevice> device, std::unique_ptr<Sleeper> sleeper,
+                   std::size_t mtu, std::string name, UniqueFd lock)
+    : lock_(std::move(lock)),
+      device_(std::move(device)),
+      sleeper_(std::move(sleeper)),
+      mtu_(mtu),
+      name_(std::move(name)) {
+    rte_ether_addr address{};
+    VSMP_CHECK(rte_eth_macaddr_get(device_->port(), &address) == 0, "port without a MAC");
+    std::ranges::copy(address.addr_bytes, mac_.octets.begin());
+}
+
+DpdkPort::~DpdkPort() {
+    rte_pktmbuf_free_bulk(unsent_.data(), unsent_count_);
+    rte_pktmbuf_free_bulk(early_.data(), early_count_);
+}
+
+bool DpdkPort::queue(ByteView header, ByteView body) {
+    VSMP_CHECK(header.size() + body.size() <= mtu_ + RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN,
+               "frame larger than the MTU");
+    if (unsent_count_ == kBurst) {
+        flush();
+        if (unsent_count_ == kBurst) return false;
+    }
+    rte_mbuf* frame = rte_pktmbuf_alloc(device_->pool());
+    if (frame == nullptr) return false;
+    const auto size = static_cast<std::uint16_t>(header.size() + body.size());
+    char* bytes = rte_pktmbuf_append(frame, size);
+    VSMP_CHECK(bytes != nullptr, "frame buffers are smaller than the MTU");
+    if (!header.empty()) std::memcpy(bytes, header.data(), header.size());
+    if (!body.empty()) std::memcpy(bytes + header.size(), body.data(), body.size());
+    unsent_[unsent_count_++] = frame;
+    return true;
+}
+
+bool DpdkPort::flush() {
+    if (unsent_count_ == 0) return true;
+    const std::uint16_t sent =
+        rte_eth_tx_burst(device_->port(), kQueue, unsent_.data(), unsent_count_);
+    std::copy(unsent_.begin() + sent, unsent_.begin() + unsent_count_, unsent_.begin());
+    unsent_count_ = static_cast<std::uint16_t>(unsent_count_ - sent);
+    return unsent_count_ == 0;
+}
+
+void DpdkPort::hand_over(rte_mbuf* frame, const Receive& receive) {
+    const std::size_t size = rte_pktmbuf_pkt_len(frame);
+    if (rte_pktmbuf_is_contiguous(frame)) {
+        receive({rte_pktmbuf_mtod(frame, const std::byte*), size});
+    } else {
+        flat_.resize(size);
+        const void* bytes =
+            rte_pktmbuf_read(frame, 0, static_cast<std::uint32_t>(size), flat_.data());
+        receive({static_cast<const std::byte*>(bytes), size});
+    }
+    rte_pktmbuf_free(frame);
+}
+
+std::size_t DpdkPort::receive(const Receive& receive) {
+    std::array<rte_mbuf*, kBurst> frames;
+    std::uint16_t count = early_count_;
+    if (count > 0) {
+        frames = early_;
+        early_count_ = 0;
+    } else {
+        count = rte_eth_rx_burst(device_->port(), kQueue, frames.data(), kBurst);
+    }
+    for (std::uint16_t i = 0; i < count; ++i) hand_over(frames[i], receive);
+    return count;
+}
+
+bool DpdkPort::arm_wakeup() {
+    sleeper_->arm();
+    // What came before the interrupt was on will not raise it.
+    if (early_count_ == 0)
+        early_count_ = rte_eth_rx_burst(device_->port(), kQueue, early_.data(), kBurst);
+    if (early_count_ == 0) return true;
+    sleeper_->disarm();
+    return false;
+}
+
+}  // namespace vsmp::fabric

@@ -1,0 +1,101 @@
+#include "page_fault_broker/core/hold_table.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "proto/check.hpp"
+
+namespace vsmp::coherence {
+
+HoldLimits hold_limits(NodeId node, std::size_t node_count, Duration hold) {
+    VSMP_CHECK(node.value() < node_count && node_count <= kMaxNodes, "no such node");
+    VSMP_CHECK(hold > Duration::zero(), "a hold takes time");
+    const Duration base = hold * kBurstHolds;
+    return {.hold = hold,
+            .burst_limit = base * (1 + node.value()),
+            .limit_growth = base * static_cast<int>(node_count)};
+}
+
+HoldTable::HoldTable(HoldLimits limits) : limits_(limits) {}
+
+HoldTable::Burst& HoldTable::burst_of(Claimant claimant) {
+    const auto found = std::ranges::find(bursts_, claimant, &Burst::claimant);
+    if (found != bursts_.end()) return *found;
+    Burst& burst = bursts_.emplace_back();
+    burst.claimant = claimant;
+    return burst;
+}
+
+std::optional<Instant> HoldTable::deadline(const Burst& burst) const {
+    if (burst.pages.empty()) return std::nullopt;
+    if (!burst.waits_for) return burst.last_granted + limits_.hold;
+    return burst.began + limits_.burst_limit + limits_.limit_growth * burst.cuts;
+}
+
+bool HoldTable::held(PageNumber page) const {
+    return std::ranges::any_of(bursts_, [page](const Burst& burst) {
+        return std::ranges::find(burst.pages, page) != burst.pages.end();
+    });
+}
+
+void HoldTable::let_go(PageNumber page, Instant now) {
+    if (let_go_.empty()) let_go_at_ = now;
+    let_go_.push_back(page);
+}
+
+void HoldTable::on_fault(Claimant claimant, PageNumber page, Instant now) {
+    Burst& burst = burst_of(claimant);
+    burst.waits_for = page;
+    if (std::erase(burst.pages, page) > 0) let_go(page, now);
+}
+
+void HoldTable::on_granted(Claimant claimant, PageNumber page, Instant now) {
+    Burst& burst = burst_of(claimant);
+    if (burst.waits_for == page) burst.waits_for.reset();
+    burst.last_granted = now;
+    if (burst.pages.empty()) burst.began = now;
+    std::erase(burst.pages, page);
+    if (burst.pages.size() == kMaxBurstPages) {
+        let_go(burst.pages.front(), now);
+        burst.pages.erase(burst.pages.begin());
+        burst.began = now;
+        burst.cuts = 0;
+    }
+    burst.pages.push_back(page);
+}
+
+void HoldTable::on_abandoned(Claimant claimant, Instant now) {
+    const auto found = std::ranges::find(bursts_, claimant, &Burst::claimant);
+    if (found == bursts_.end()) return;
+    for (PageNumber page : found->pages) let_go(page, now);
+    bursts_.erase(found);
+}
+
+std::optional<Instant> HoldTable::next_deadline() const {
+    std::optional<Instant> earliest;
+    if (!let_go_.empty()) earliest = let_go_at_;
+    for (const Burst& burst : bursts_) {
+        const auto due = deadline(burst);
+        if (due && (!earliest || *due < *earliest)) earliest = due;
+    }
+    return earliest;
+}
+
+void HoldTable::expired(Instant now, std::vector<PageNumber>& pages) {
+    for (Burst& burst : bursts_) {
+        const auto due = deadline(burst);
+        if (!due || *due > now) continue;
+        for (PageNumber page : burst.pages) let_go(page, now);
+        burst.pages.clear();
+        if (burst.waits_for) burst.cuts = std::min(burst.cuts + 1, kMaxCuts);
+    }
+    std::erase_if(bursts_, [](const Burst& b) { return b.pages.empty() && !b.waits_for; });
+    std::ranges::sort(let_go_);
+    let_go_.erase(std::ranges::unique(let_go_).begin(), let_go_.end());
+    // A page that another burst holds, or that came back meanwhile, stays until that is over.
+    for (PageNumber page : let_go_)
+        if (!held(page)) pages.push_back(page);
+    let_go_.clear();
+}
+
+}  // namespace vsmp::coherence

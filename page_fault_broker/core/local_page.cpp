@@ -1,0 +1,207 @@
+#include "page_fault_broker/core/local_page.hpp"
+
+namespace vsmp::coherence {
+namespace {
+
+// One step being made; its methods are what the protocol can do to a page.
+class Stepper {
+  public:
+    Stepper(NodeId self, NodeId home, PageNumber page, const LocalPage& state)
+        : self_(self), home_(home), page_(page), out_{.next = state, .actions = {}} {}
+
+    void fault(Access access);
+    void message(const Message& message);
+    void hold_expired();
+    LocalStep take() { return out_; }
+
+  private:
+    void asked(Deferred what, const Message& message);
+    void serve(Deferred what, NodeId requester, std::uint8_t acks);
+    void serve_deferred();
+    void granted_shared();
+    void granted_exclusive(std::uint8_t acks, bool with_contents);
+    void acknowledged();
+    void finish_write_if_complete();
+    void finish(Permission permission);
+    bool hold_protects(Deferred what) const;
+
+    void act(ActionKind kind) { out_.actions.push({.kind = kind, .to = {}, .message = {}}); }
+    void map() {
+        act(page().permission == Permission::exclusive ? ActionKind::map_exclusive
+                                                       : ActionKind::map_shared);
+    }
+    void send(MessageKind kind, NodeId to, NodeId requester, std::uint8_t acks = 0,
+              Contents contents = Contents::none);
+    LocalPage& page() { return out_.next; }
+    const LocalPage& page() const { return out_.next; }
+
+    NodeId self_;
+    NodeId home_;
+    PageNumber page_;
+    LocalStep out_;
+};
+
+void Stepper::send(MessageKind kind, NodeId to, NodeId requester, std::uint8_t acks,
+                   Contents contents) {
+    out_.actions.push({.kind = ActionKind::send,
+                       .to = to,
+                       .message = {.kind = kind,
+                                   .page = page_,
+                                   .requester = requester,
+                                   .acks = acks,
+                                   .contents = contents}});
+}
+
+void Stepper::fault(Access access) {
+    const bool permitted = page().permission == Permission::exclusive ||
+                           (page().permission == Permission::shared && access == Access::read);
+    if (permitted) return map();
+    // The answer to a request under way wakes this vCPU too; should it have got less than it
+    // needs, it faults again.
+    if (page().request != Request::none) return;
+    page().request = access == Access::read ? Request::read : Request::write;
+    send(access == Access::read ? MessageKind::read_request : MessageKind::write_request, home_,
+         self_);
+}
+
+void Stepper::message(const Message& message) {
+    switch (message.kind) {
+        case MessageKind::forward_read:
+            return asked(Deferred::forward_read, message);
+        case MessageKind::forward_write:
+            return asked(Deferred::forward_write, message);
+        case MessageKind::invalidate:
+            return asked(Deferred::invalidate, message);
+        case MessageKind::invalidate_ack:
+            return acknowledged();
+        case MessageKind::shared_data:
+            return granted_shared();
+        case MessageKind::exclusive_data:
+            VSMP_CHECK(page().permission == Permission::none, "contents for a page that is here");
+            return granted_exclusive(message.acks, true);
+        case MessageKind::upgrade_grant:
+            VSMP_CHECK(page().permission == Permission::shared, "upgrade of a page not shared");
+            return granted_exclusive(message.acks, false);
+        case MessageKind::read_request:
+        case MessageKind::write_request:
+        case MessageKind::done:
+            VSMP_CHECK(false, "a message for a directory came to a node's own page");
+    }
+}
+
+bool Stepper::hold_protects(Deferred what) const {
+    return page().held &&
+           !(what == Deferred::forward_read && page().permission == Permission::shared);
+}
+
+void Stepper::asked(Deferred what, const Message& message) {
+    VSMP_CHECK(page().deferred == Deferred::none, "home serves two requests for a page at once");
+    if (hold_protects(what)) {
+        page().deferred = what;
+        page().deferred_requester = message.requester.value();
+        page().deferred_acks = message.acks;
+        return;
+    }
+    serve(what, message.requester, message.acks);
+}
+
+void Stepper::serve_deferred() {
+    const Deferred what = page().deferred;
+    const NodeId requester{page().deferred_requester};
+    const std::uint8_t acks = page().deferred_acks;
+    page().deferred = Deferred::none;
+    page().deferred_requester = 0;
+    page().deferred_acks = 0;
+    serve(what, requester, acks);
+}
+
+void Stepper::serve(Deferred what, NodeId requester, std::uint8_t acks) {
+    switch (what) {
+        case Deferred::none:
+            return;
+        case Deferred::forward_read:
+            VSMP_CHECK(page().permission != Permission::none, "asked for a page that is not here");
+            if (page().permission == Permission::exclusive) act(ActionKind::revoke_write);
+            page().permission = Permission::shared;
+            return send(MessageKind::shared_data, requester, requester, 0, Contents::page);
+        case Deferred::forward_write:
+            VSMP_CHECK(page().permission != Permission::none, "asked for a page that is not here");
+            act(ActionKind::revoke_all);
+            page().permission = Permission::none;
+            return send(MessageKind::exclusive_data, requester, requester, acks, Contents::page);
+        case Deferred::invalidate:
+            VSMP_CHECK(page().permission == Permission::shared, "invalidation of an unshared page");
+            act(ActionKind::revoke_all);
+            page().permission = Permission::none;
+            return send(MessageKind::invalidate_ack, requester, requester);
+    }
+}
+
+void Stepper::granted_shared() {
+    VSMP_CHECK(page().request == Request::read && page().permission == Permission::none,
+               "contents to read that were not asked for");
+    act(ActionKind::store_contents);
+    finish(Permission::shared);
+}
+
+void Stepper::granted_exclusive(std::uint8_t acks, bool with_contents) {
+    VSMP_CHECK(page().request == Request::write && !page().granted,
+               "a grant to write that was not asked for");
+    if (with_contents) act(ActionKind::store_contents);
+    page().granted = true;
+    page().acks_missing = static_cast<std::int16_t>(page().acks_missing + acks);
+    finish_write_if_complete();
+}
+
+void Stepper::acknowledged() {
+    VSMP_CHECK(page().request == Request::write, "an ack for nothing");
+    page().acks_missing = static_cast<std::int16_t>(page().acks_missing - 1);
+    VSMP_CHECK(!page().granted || page().acks_missing >= 0, "an ack too many");
+    finish_write_if_complete();
+}
+
+void Stepper::finish_write_if_complete() {
+    if (!page().granted || page().acks_missing != 0) return;
+    page().granted = false;
+    finish(Permission::exclusive);
+}
+
+void Stepper::finish(Permission permission) {
+    page().permission = permission;
+    page().request = Request::none;
+    page().held = true;
+    map();
+    act(ActionKind::start_hold);
+    send(MessageKind::done, home_, self_);
+}
+
+void Stepper::hold_expired() {
+    if (!page().held) return;
+    page().held = false;
+    serve_deferred();
+}
+
+}  // namespace
+
+LocalPage initial_local_page(NodeId self, NodeId home) {
+    return {.permission = self == home ? Permission::exclusive : Permission::none};
+}
+
+LocalStep step(NodeId self, NodeId home, PageNumber page, const LocalPage& state,
+               const LocalEvent& event) {
+    Stepper stepper{self, home, page, state};
+    switch (event.kind) {
+        case LocalEventKind::fault:
+            stepper.fault(event.access);
+            break;
+        case LocalEventKind::message:
+            stepper.message(event.message);
+            break;
+        case LocalEventKind::hold_expired:
+            stepper.hold_expired();
+            break;
+    }
+    return stepper.take();
+}
+
+}  // namespace vsmp::coherence

@@ -1,0 +1,61 @@
+#include "page_fault_broker/core/message.hpp"
+
+namespace vsmp::coherence {
+namespace {
+
+std::optional<MessageKind> kind_from(std::uint8_t raw) {
+    if (raw < static_cast<std::uint8_t>(MessageKind::read_request) ||
+        raw > static_cast<std::uint8_t>(MessageKind::done))
+        return std::nullopt;
+    return static_cast<MessageKind>(raw);
+}
+
+std::optional<Contents> contents_from(std::uint8_t raw) {
+    if (raw > static_cast<std::uint8_t>(Contents::page)) return std::nullopt;
+    return static_cast<Contents>(raw);
+}
+
+bool carries_contents(MessageKind kind) {
+    return kind == MessageKind::shared_data || kind == MessageKind::exclusive_data;
+}
+
+bool carries_acks(MessageKind kind) {
+    return kind == MessageKind::forward_write || kind == MessageKind::exclusive_data ||
+           kind == MessageKind::upgrade_grant;
+}
+
+}  // namespace
+
+void encode(const Message& message, ByteWriter& to) {
+    to.write(static_cast<std::uint8_t>(message.kind));
+    to.write(static_cast<std::uint8_t>(message.contents));
+    to.write(message.acks);
+    to.write(message.requester.value());
+    to.write(std::uint32_t{0});
+    to.write(message.page.value());
+}
+
+std::optional<DecodedMessage> decode(ByteView bytes, std::uint64_t page_count,
+                                     std::size_t node_count) {
+    ByteReader reader{bytes};
+    const auto kind = kind_from(reader.read<std::uint8_t>());
+    const auto contents = contents_from(reader.read<std::uint8_t>());
+    const auto acks = reader.read<std::uint8_t>();
+    const auto requester = reader.read<std::uint8_t>();
+    const auto reserved = reader.read<std::uint32_t>();
+    const auto page = reader.read<std::uint64_t>();
+    if (!reader.ok() || !kind || !contents || reserved != 0) return std::nullopt;
+    if (page >= page_count || requester >= node_count || acks >= node_count) return std::nullopt;
+    if (acks != 0 && !carries_acks(*kind)) return std::nullopt;
+    if (carries_contents(*kind) != (*contents != Contents::none)) return std::nullopt;
+    const ByteView body = reader.take(reader.remaining());
+    if (body.size() != (*contents == Contents::page ? kPageSize : 0)) return std::nullopt;
+    return DecodedMessage{{.kind = *kind,
+                           .page = PageNumber{page},
+                           .requester = NodeId{requester},
+                           .acks = acks,
+                           .contents = *contents},
+                          body};
+}
+
+}  // namespace vsmp::coherence

@@ -1,0 +1,199 @@
+// Tiny guests through the runner.
+#include "vmm/cpu/vcpu_runner.hpp"
+
+#include <algorithm>
+
+#include "test/vmm/cpu/fake_host.hpp"
+
+namespace vsmp::cpu {
+namespace {
+
+using test::Asm;
+using test::TinyGuest;
+
+constexpr std::uint64_t kCode = TinyGuest::kCode;
+constexpr std::uint64_t kHandler = 0x11000;
+constexpr std::uint32_t kBootstrap = 0x100;
+
+struct RunnerTest : ::testing::Test {
+    void SetUp() override { VSMP_NEEDS_KVM(); }
+    TinyGuest guest;
+};
+
+TEST_F(RunnerTest, PortsAndMmioReachTheHost) {
+    FakeHost host(1);
+    Asm().in_eax(0x21).out_eax(0x22).store32(0xd0001234, 77).load32(0xd0000000).out_eax(0x23).hlt()
+        .at(guest, kCode);
+    TinyNode node(guest, host, 1);
+    node[0].start(node.boot_at(kCode));
+    EXPECT_EQ(host.next_output(), (Output{VcpuId(0), 0x22, 0x21212121}));
+    EXPECT_EQ(host.next_output(), (Output{VcpuId(0), 0x1234, 77}));
+    EXPECT_EQ(host.next_output(), (Output{VcpuId(0), 0x23, 0xd0d0d0d0}));
+    EXPECT_GE(node[0].exits(), 4u);
+}
+
+TEST_F(RunnerTest, MsrsAreOursHarmlessOrRefused) {
+    FakeHost host(1);
+    Asm().x2apic(kBootstrap).rdmsr(0x803).out_eax(0x10).rdmsr(0x1a2).out_eax(0x11)
+        .rdmsr(0x12345).hlt().at(guest, kCode);
+    Asm().out(0x0d, 13).hlt().at(guest, kHandler);
+    guest.gate(13, kHandler);
+    TinyNode node(guest, host, 1);
+    node[0].start(node.boot_at(kCode));
+    EXPECT_EQ(host.next_output(), (Output{VcpuId(0), 0x10, 0x50014}));
+    EXPECT_EQ(host.next_output(), (Output{VcpuId(0), 0x11, 0}));
+    EXPECT_EQ(host.next_output(), (Output{VcpuId(0), 0x0d, 13}));
+    const auto counts = node[0].ignored_msrs();
+    ASSERT_EQ(counts.size(), 2u);
+    EXPECT_EQ(counts[0].answer, kvm::MsrAnswer::done);
+    EXPECT_EQ(counts[1].index, 0x12345u);
+    EXPECT_EQ(counts[1].answer, kvm::MsrAnswer::general_protection);
+}
+
+TEST_F(RunnerTest, XapicRegistersAreMemoryMapped) {
+    FakeHost host(1);
+    Asm().load32(0xfee00030).out_eax(0x10).store32(0xfee000d0, 0x5a000000).load32(0xfee000d0)
+        .out_eax(0x11).hlt().at(guest, kCode);
+    TinyNode node(guest, host, 1);
+    node[0].start(node.boot_at(kCode));
+    EXPECT_EQ(host.next_output(), (Output{VcpuId(0), 0x10, 0x50014}));
+    EXPECT_EQ(host.next_output(), (Output{VcpuId(0), 0x11, 0x5a000000}));
+}
+
+TEST_F(RunnerTest, TheDeadlineTimerWakesAHaltedVcpu) {
+    FakeHost host(1);
+    Asm().x2apic(kBootstrap).wrmsr(0x832, 0x40040).rdtsc()
+        .raw({0x05, 0x40, 0x42, 0x0f, 0x00, 0x83, 0xd2, 0x00})  // add eax,1000000; adc edx,0
+        .mov_ecx(0x6e0).raw({0x0f, 0x30}).sti().hlt().out(0x11, 2).hlt().at(guest, kCode);
+    Asm().out(0x10, 1).eoi().iretq().at(guest, kHandler);
+    guest.gate(0x40, kHandler);
+    TinyNode node(guest, host, 1);
+    node[0].start(node.boot_at(kCode));
+    EXPECT_EQ(host.next_output(), (Output{VcpuId(0), 0x10, 1}));
+    EXPECT_EQ(host.next_output(), (Output{VcpuId(0), 0x11, 2}));
+}
+
+TEST_F(RunnerTest, ThePeriodicTimerInterruptsARunningVcpu) {
+    FakeHost host(1);
+    // Divide by 1, periodic, vector 0x41, every million ticks; then spin.
+    Asm().x2apic(kBootstrap).wrmsr(0x83e, 0xb).wrmsr(0x832, 0x20041).wrmsr(0x838, 1'000'000).sti()
+        .jmp_self().at(guest, kCode);
+    Asm().push_all().out(0x10, 1).eoi().pop_all().iretq().at(guest, kHandler);
+    guest.gate(0x41, kHandler);
+    TinyNode node(guest, host, 1);
+    node[0].start(node.boot_at(kCode));
+    for (int i = 0; i < 5; ++i) EXPECT_EQ(host.next_output(), (Output{VcpuId(0), 0x10, 1}));
+}
+
+TEST_F(RunnerTest, InitAndSipiStartAVcpu) {
+    FakeHost host(2);
+    Asm().x2apic(kBootstrap).wrmsr(0x830, 0x1'0000'4500).wrmsr(0x830, 0x1'0000'4612).hlt()
+        .at(guest, kCode);
+    // Real mode at 0x12000: mov al,0x33; out 0x10,al; L: hlt; jmp L
+    guest.code(0x12000, {0xb0, 0x33, 0xe6, 0x10, 0xf4, 0xeb, 0xfd});
+    TinyNode node(guest, host, 2);
+    host.attach(VcpuId(0), node[0]);
+    host.attach(VcpuId(1), node[1]);
+    node[1].start(WaitForSipiStart{});
+    node[0].start(node.boot_at(kCode));
+    EXPECT_EQ(host.next_output(), (Output{VcpuId(1), 0x10, 0x33}));
+}
+
+TEST_F(RunnerTest, IpiBetweenTwoVcpus) {
+    FakeHost host(2);
+    // vCPU 1 waits for 0x55 and tells; vCPU 0 sends it on each 0x56, which the test raises.
+    Asm().x2apic(0).out(0x10, 1).sti().hlt().jmp_self().at(guest, 0x14000);
+    Asm().push_all().out(0x11, 0x55).eoi().pop_all().iretq().at(guest, kHandler);
+    guest.gate(0x55, kHandler);
+    Asm().x2apic(kBootstrap).out(0x10, 0).sti().jmp_self().at(guest, kCode);
+    Asm().push_all().eoi().wrmsr(0x830, 0x1'0000'4055).pop_all().iretq().at(guest, 0x13000);
+    guest.gate(0x56, 0x13000);
+    TinyNode node(guest, host, 2);
+    host.attach(VcpuId(0), node[0]);
+    host.attach(VcpuId(1), node[1]);
+    BootStart other = node.boot_at(0x14000);
+    other.sregs.apic_base = 0xfee00800;
+    other.regs.rsp -= 0x400;
+    node[1].start(other);
+    EXPECT_EQ(host.next_output(), (Output{VcpuId(1), 0x10, 1}));
+    node[0].start(node.boot_at(kCode));
+    EXPECT_EQ(host.next_output(), (Output{VcpuId(0), 0x10, 0}));
+    for (int i = 0; i < 100; ++i) {
+        ASSERT_EQ(node[0].post({InterruptKind::fixed, 0x56}), Posted::accepted);
+        ASSERT_EQ(host.next_output(), (Output{VcpuId(1), 0x11, 0x55})) << i;
+    }
+}
+
+TEST_F(RunnerTest, NmiWakesAVcpuThatHaltedWithInterruptsOff) {
+    FakeHost host(1);
+    Asm().cli().hlt().raw({0xeb, 0xfd}).at(guest, kCode);  // L: hlt; jmp L
+    Asm().push_all().out(0x12, 3).pop_all().iretq().at(guest, kHandler);
+    guest.gate(2, kHandler);
+    TinyNode node(guest, host, 1);
+    node[0].start(node.boot_at(kCode));
+    for (int i = 0; i < 20; ++i) {
+        ASSERT_EQ(node[0].post({InterruptKind::nmi}), Posted::accepted);
+        ASSERT_EQ(host.next_output().port, 0x12);
+    }
+}
+
+TEST_F(RunnerTest, TaskPriorityHoldsInterruptsBack) {
+    FakeHost host(1);
+    // CR8 = 5 keeps 0x50 out until it is lowered; the guest tells in between.
+    Asm().x2apic(kBootstrap)
+        .raw({0x6a, 0x05, 0x58, 0x44, 0x0f, 0x22, 0xc0})  // push 5; pop rax; mov cr8,rax
+        .sti().wrmsr(0x83f, 0x50).out(0x10, 1)
+        .raw({0x31, 0xc0, 0x44, 0x0f, 0x22, 0xc0})        // xor eax,eax; mov cr8,rax
+        .hlt().at(guest, kCode);
+    Asm().push_all().out(0x11, 2).eoi().pop_all().iretq().at(guest, kHandler);
+    guest.gate(0x50, kHandler);
+    TinyNode node(guest, host, 1);
+    node[0].start(node.boot_at(kCode));
+    EXPECT_EQ(host.next_output().port, 0x10);
+    EXPECT_EQ(host.next_output().port, 0x11);
+}
+
+TEST_F(RunnerTest, LevelTriggeredEoiIsToldToTheHost) {
+    FakeHost host(1);
+    Asm().x2apic(kBootstrap).out(0x10, 1).sti().hlt().jmp_self().at(guest, kCode);
+    Asm().push_all().eoi().out(0x11, 2).pop_all().iretq().at(guest, kHandler);
+    guest.gate(0x60, kHandler);
+    TinyNode node(guest, host, 1);
+    node[0].start(node.boot_at(kCode));
+    host.next_output();
+    ASSERT_EQ(node[0].post({InterruptKind::fixed, 0x60, Trigger::level}), Posted::accepted);
+    EXPECT_EQ(host.next_output().port, 0x11);
+    EXPECT_EQ(host.eois(), std::vector<std::uint8_t>{0x60});
+}
+
+TEST_F(RunnerTest, TripleFaultIsAShutdown) {
+    FakeHost host(1);
+    Asm().raw({0x0f, 0x0b}).at(guest, kCode);  // #UD without any gate
+    TinyNode node(guest, host, 1);
+    node[0].start(node.boot_at(kCode));
+    host.wait_for_shutdown();
+}
+
+TEST_F(RunnerTest, AVcpuThatWasEndedStaysEnded) {
+    FakeHost host(1);
+    Asm().out(FakeHost::kEndPort, 0).out(0x10, 1).at(guest, kCode);
+    TinyNode node(guest, host, 1);
+    node[0].start(node.boot_at(kCode));
+    EXPECT_EQ(host.next_output().port, FakeHost::kEndPort);
+    // Still answers an order to leave, with no.
+    ASSERT_EQ(node[0].request_departure(NodeId(1)), Posted::accepted);
+    EXPECT_FALSE(host.next_departure().state);
+    EXPECT_EQ(node[0].post({InterruptKind::nmi}), Posted::closed);
+}
+
+TEST_F(RunnerTest, AnEndlessLoopWithInterruptsOffCanBeStopped) {
+    FakeHost host(1);
+    Asm().out(0x10, 1).cli().jmp_self().at(guest, kCode);
+    TinyNode node(guest, host, 1);
+    node[0].start(node.boot_at(kCode));
+    host.next_output();
+    node[0].stop();
+}
+
+}  // namespace
+}  // namespace vsmp::cpu

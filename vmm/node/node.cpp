@@ -1,0 +1,295 @@
+// How a node is put together, and taken apart again.
+#include "vmm/node/node.hpp"
+
+#include <x86intrin.h>
+
+#include <atomic>
+#include <future>
+
+#include "kvm_glue/kick.hpp"
+#include "proto/monotonic_clock.hpp"
+#include "vmm/boot/micro.hpp"
+#include "vmm/node/console_buffer.hpp"
+#include "vmm/node/data_plane.hpp"
+#include "vmm/node/device_client.hpp"
+#include "vmm/node/guest_image.hpp"
+#include "vmm/node/host_id.hpp"
+#include "vmm/node/links.hpp"
+#include "vmm/node/micro_results.hpp"
+#include "vmm/node/node_devices.hpp"
+#include "vmm/node/node_vcpus.hpp"
+
+namespace vsmp {
+namespace {
+
+class NodeImpl final : public Node {
+  public:
+    NodeImpl(NodeSetup setup, NodeObserver& observer)
+        : setup_(std::move(setup)), observer_(observer), console_([this](std::string bytes) {
+              observer_.on_console_output(std::move(bytes));
+          }) {}
+    ~NodeImpl() override;
+
+    Result<void> open();
+
+    Result<void> start() override;
+    void console_input(std::string bytes) override;
+    Result<void> ship(VcpuId vcpu, NodeId to) override;
+    NodeStats stats() const override;
+
+  private:
+    bool is_device_node() const { return setup_.self == NodeId{0}; }
+    Result<void> make_memory();
+    void make_devices();
+    void make_vcpus();
+    Result<void> make_data_plane(std::uint64_t host);
+
+    void on_ready(std::uint64_t guest_tsc_offset);
+    void on_node_message(NodeId from, const NodeMessage& message);
+    void on_micro_report(const MicroReport& report);
+    void on_guest_ended(GuestEnd how, std::string detail);
+    std::optional<Instant> housekeeping(Instant now);
+    NodeStats read_stats() const;
+
+    NodeSetup setup_;
+    NodeObserver& observer_;
+    std::atomic<bool> ended_ = false;
+
+    std::optional<MemoryLayout> layout_;
+    std::optional<GuestMemory> memory_;
+    std::optional<UserfaultFd> userfault_;
+    std::unique_ptr<fabric::Fabric> fabric_;
+    std::optional<Broker> broker_;
+    std::unique_ptr<locality::Policy> policy_;
+    mutable CommandQueue<Command> commands_;
+    ConsoleBuffer console_;
+    std::optional<InterruptHub> interrupts_;
+    std::unique_ptr<NodeDevices> devices_;        // node 0
+    std::unique_ptr<DeviceClient> device_client_;  // other nodes
+    std::optional<MicroResults> micro_results_;   // node 0, micro-guests
+    std::unique_ptr<NodeVcpus> vcpus_;
+    std::optional<VcpuDirectory> directory_;
+    std::unique_ptr<DataPlane> data_plane_;
+};
+
+Result<void> NodeImpl::open() {
+    VSMP_TRY(kvm::install_kick_handler());
+    VSMP_TRY_ASSIGN(const std::uint64_t host, host_id());
+    VSMP_TRY_ASSIGN(policy_, locality::make_policy(setup_.guest.policy));
+    VSMP_TRY(make_memory());
+    VSMP_TRY_ASSIGN(fabric_, open_links(setup_));
+    make_devices();
+    make_vcpus();
+    return make_data_plane(host);
+}
+
+Result<void> NodeImpl::make_memory() {
+    std::vector<std::uint64_t> cells;
+    std::vector<std::uint64_t> cell_pages;
+    for (const NodeConfig& node : setup_.guest.nodes) {
+        cells.push_back(node.memory_bytes);
+        cell_pages.push_back(node.memory_bytes / kPageSize);
+    }
+    VSMP_TRY_ASSIGN(layout_, MemoryLayout::create(cells));
+    VSMP_TRY_ASSIGN(memory_, GuestMemory::create(layout_->page_count()));
+    VSMP_TRY_ASSIGN(userfault_,
+                    UserfaultFd::watch({memory_->guest_base(), layout_->total_bytes()}));
+    broker_.emplace(setup_.self, HomeMap{cell_pages},
+                    coherence::hold_limits(setup_.self, cells.size(), setup_.guest.hold),
+                    *memory_, *userfault_);
+    return {};
+}
+
+void NodeImpl::make_devices() {
+    interrupts_.emplace(setup_.guest.vcpu_count,
+                        [this](VcpuId vcpu, const cpu::Interrupt& interrupt) {
+                            commands_.push(command::Raise{vcpu, interrupt});
+                        });
+    const auto wake = [this] { commands_.push(command::Inspect{[] {}}); };
+    if (!is_device_node()) {
+        device_client_ = std::make_unique<DeviceClient>(
+            setup_.guest.vcpu_count, [this](NodeMessage message) {
+                commands_.push(command::Send{.to = NodeId{0}, .message = message});
+            });
+        return;
+    }
+    devices_ = std::make_unique<NodeDevices>(
+        LegacyDeviceHooks{
+            .now = monotonic_now,
+            .wall_clock =
+                [] {
+                    return std::chrono::floor<std::chrono::seconds>(
+                        std::chrono::system_clock::now());
+                },
+            .interrupt = [this](const InterruptMessage& message) { interrupts_->send(message); },
+            .console_output =
+                [this, wake](std::string_view bytes) {
+                    if (console_.append(bytes)) wake();
+                },
+            .power_off = [this] { on_guest_ended(GuestEnd::power_off, {}); },
+            .reset = [this] { on_guest_ended(GuestEnd::reset, {}); }},
+        wake);
+    if (setup_.kind == GuestKind::micro_guest) micro_results_.emplace(setup_.guest.vcpu_count);
+}
+
+void NodeImpl::make_vcpus() {
+    DeviceAccess& devices = is_device_node() ? static_cast<DeviceAccess&>(*devices_)
+                                             : static_cast<DeviceAccess&>(*device_client_);
+    vcpus_ = std::make_unique<NodeVcpus>(
+        VcpuMachine{.vcpu_count = setup_.guest.vcpu_count,
+                    .kind = setup_.kind,
+                    .cpuid = setup_.cpuid,
+                    .tsc_khz = setup_.tsc_khz},
+        *interrupts_, devices, commands_,
+        VcpuEvents{.micro_report = [this](const MicroReport& report) { on_micro_report(report); },
+                   .guest_ended = [this](GuestEnd how, std::string detail) {
+                       on_guest_ended(how, std::move(detail));
+                   }});
+}
+
+Result<void> NodeImpl::make_data_plane(std::uint64_t host) {
+    broker_->attach(fabric_.get());
+    directory_.emplace(setup_.self, setup_.guest.nodes.size(), setup_.guest.vcpu_count, *vcpus_,
+                       fabric_.get(), [this](Error error) { observer_.on_failed(error); });
+    data_plane_ = std::make_unique<DataPlane>(
+        DataPlaneOptions{.self = setup_.self,
+                         .node_count = setup_.guest.nodes.size(),
+                         .vcpu_count = setup_.guest.vcpu_count,
+                         .guest_tsc_offset = 0 - __rdtsc(),  // the guest's TSC begins at 0
+                         .host_id = host},
+        DataPlaneHooks{
+            .vcpu_of_thread = [this](pid_t thread) { return vcpus_->vcpu_of_thread(thread); },
+            .on_node_message = [this](NodeId from,
+                                      const NodeMessage& m) { on_node_message(from, m); },
+            .on_ready = [this](std::uint64_t offset) { on_ready(offset); },
+            .housekeeping = [this](Instant now) { return housekeeping(now); },
+            .on_failed = [this](Error error) { observer_.on_failed(std::move(error)); }},
+        fabric_.get(), *userfault_, *broker_, *directory_, *policy_, commands_);
+    data_plane_->start();
+    return {};
+}
+
+// What vCPUs wait for is released in this order: device replies, then pages. From the moment the
+// userfaultfd is closed they may read stale pages, but nothing they do leaves this process any more.
+NodeImpl::~NodeImpl() {
+    ended_ = true;
+    if (device_client_) device_client_->stop();
+    if (data_plane_) data_plane_->stop();
+    userfault_.reset();
+    if (vcpus_) vcpus_->stop();
+}
+
+void NodeImpl::on_ready(std::uint64_t guest_tsc_offset) {
+    const auto created = vcpus_->create(*layout_, memory_->guest_base(), guest_tsc_offset);
+    if (!created) return observer_.on_failed(created.error());
+    observer_.on_links_up();
+}
+
+Result<void> NodeImpl::start() {
+    if (!is_device_node()) return {};
+    VSMP_TRY_ASSIGN(const std::vector<boot::BootState> states,
+                    load_guest(setup_, *layout_, *memory_, *broker_));
+    setup_.kernel.clear();
+    setup_.initrd.clear();
+    vcpus_->start(states);
+    return {};
+}
+
+void NodeImpl::console_input(std::string bytes) {
+    // What the UART's queue has no room for is lost, as on a real line without flow control.
+    if (devices_) devices_->legacy().console_input(bytes);
+}
+
+Result<void> NodeImpl::ship(VcpuId vcpu, NodeId to) {
+    if (vcpu.value() >= setup_.guest.vcpu_count)
+        return Error{"no vCPU " + std::to_string(vcpu.value())};
+    if (to.value() >= setup_.guest.nodes.size() || to == setup_.self)
+        return Error{"cannot ship to node " + std::to_string(to.value())};
+    std::promise<bool> promise;
+    std::future<bool> accepted = promise.get_future();
+    commands_.push(command::Ship{vcpu, to, std::move(promise)});
+    if (accepted.get()) return {};
+    return Error{"vCPU " + std::to_string(vcpu.value()) + " is not here, or is leaving already"};
+}
+
+void NodeImpl::on_node_message(NodeId from, const NodeMessage& message) {
+    if (const auto* request = std::get_if<DeviceRequest>(&message)) {
+        if (devices_)
+            commands_.push(command::Send{.to = from, .message = devices_->serve(*request)});
+    } else if (const auto* reply = std::get_if<DeviceReply>(&message)) {
+        if (device_client_) device_client_->on_reply(*reply);
+    } else if (const auto* eoi = std::get_if<EndOfInterrupt>(&message)) {
+        if (devices_) devices_->end_of_interrupt(eoi->vector);
+    } else if (const auto* moved = std::get_if<ApicMoved>(&message)) {
+        interrupts_->set_address(moved->vcpu, moved->address);
+    } else if (const auto* report = std::get_if<MicroReport>(&message)) {
+        on_micro_report(*report);
+    }
+}
+
+void NodeImpl::on_micro_report(const MicroReport& report) {
+    if (!is_device_node()) {
+        commands_.push(command::Send{.to = NodeId{0}, .message = report});
+        return;
+    }
+    if (!micro_results_) return;
+    observer_.on_console_output(micro_results_->add(report));
+    if (const auto end = micro_results_->end()) on_guest_ended(end->how, end->detail);
+}
+
+void NodeImpl::on_guest_ended(GuestEnd how, std::string detail) {
+    if (ended_.exchange(true)) return;
+    console_.flush();
+    observer_.on_guest_ended(how, std::move(detail));
+}
+
+std::optional<Instant> NodeImpl::housekeeping(Instant now) {
+    if (!devices_) return std::nullopt;
+    std::optional<Instant> next = devices_->legacy().next_deadline();
+    if (next && *next <= now) {
+        devices_->legacy().expire(now);
+        next = devices_->legacy().next_deadline();
+    }
+    const std::optional<Instant> flush = console_.flush_if_due(now);
+    return !next || (flush && *flush < *next) ? flush : next;
+}
+
+NodeStats NodeImpl::stats() const {
+    std::promise<NodeStats> promise;
+    std::future<NodeStats> stats = promise.get_future();
+    commands_.push(command::Inspect{[&] { promise.set_value(read_stats()); }});
+    return stats.get();
+}
+
+NodeStats NodeImpl::read_stats() const {
+    const BrokerCounters& pages = broker_->counters();
+    const ShipCounters& ships = directory_->counters();
+    NodeStats stats;
+    stats.faults = pages.faults;
+    stats.fetches_read = pages.fetches_read;
+    stats.fetches_write = pages.fetches_write;
+    stats.upgrades = pages.upgrades;
+    stats.invalidations = pages.invalidations;
+    stats.zero_pages = pages.zero_pages;
+    stats.ships_out = ships.out;
+    stats.ships_in = ships.in;
+    stats.ship_frame_bytes_max = ships.frame_bytes_max;
+    stats.ship_blackout_us = ships.blackout_us;
+    stats.ship_frame_bytes = ships.frame_bytes;
+    stats.vcpus = vcpus_->stats();
+    for (std::size_t i = 0; fabric_ && i < setup_.guest.nodes.size(); ++i) {
+        const NodeId peer{static_cast<std::uint8_t>(i)};
+        if (peer != setup_.self) stats.fabric += fabric_->counters(peer);
+    }
+    return stats;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Node>> Node::create(NodeSetup setup, NodeObserver& observer) {
+    auto node = std::make_unique<NodeImpl>(std::move(setup), observer);
+    VSMP_TRY(node->open());
+    return std::unique_ptr<Node>{std::move(node)};
+}
+
+}  // namespace vsmp
