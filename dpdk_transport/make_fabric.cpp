@@ -92,7 +92,7 @@ class PortFabric final : public Fabric {
     FrameContext context_;
     std::vector<std::unique_ptr<Port>> ports_;
     UniqueFd epoll_;
-    std::vector<Peer> peers_;  // index = NodeId; self's is never used
+    std::vector<Peer> peers_;          // index = NodeId; self's is never used
     std::optional<Instant> retry_at_;  // a port took no more
 };
 
@@ -113,8 +113,9 @@ void PortFabric::receive_frame(std::size_t port, ByteView frame, Instant now,
     sender.bytes_received += frame.size();
     // Fixed once the peer is up: a stray frame must not lead the link astray.
     if (sender.link.state() == PeerState::connecting) sender.route = Route{port, decoded->source};
-    sender.link.receive(decoded->header, decoded->payload, now,
-                        [&](Channel channel, ByteView payload) { deliver(from, channel, payload); });
+    sender.link.receive(
+        decoded->header, decoded->payload, now,
+        [&](Channel channel, ByteView payload) { deliver(from, channel, payload); });
 }
 
 bool PortFabric::queue_frame(std::size_t port, const MacAddress& to, Peer& peer,
@@ -158,8 +159,8 @@ void PortFabric::transmit(Instant now) {
 bool PortFabric::poll(Instant now, const Deliver& deliver) {
     std::size_t received = 0;
     for (std::size_t i = 0; i < ports_.size(); ++i)
-        received += ports_[i]->receive(
-            [&](ByteView frame) { receive_frame(i, frame, now, deliver); });
+        received +=
+            ports_[i]->receive([&](ByteView frame) { receive_frame(i, frame, now, deliver); });
     if (received == 0)
         for (Peer& peer : peers_) peer.link.burst_over();
     transmit(now);
@@ -203,7 +204,8 @@ Result<> check(const FabricOptions& options, const std::vector<std::unique_ptr<P
         return Error{"node " + std::to_string(options.self.value()) + " of only " +
                      std::to_string(options.node_count)};
     if (options.incarnation == 0) return Error{"incarnation 0 means unknown"};
-    if (options.vlan > 4094) return Error{"VLAN " + std::to_string(options.vlan) + " is not 1..4094"};
+    if (options.vlan > 4094)
+        return Error{"VLAN " + std::to_string(options.vlan) + " is not 1..4094"};
     if (ports.empty()) return Error{"a fabric needs a port"};
     for (const auto& port : ports)
         if (port->mtu() < kLargestEthernetPayload)

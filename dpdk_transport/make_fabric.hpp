@@ -13,10 +13,10 @@ namespace vsmp::fabric {
 
 struct FabricOptions {
     NodeId self;
-    std::size_t node_count = 0;      // 2..kMaxNodes; peers are all others below it
-    std::uint64_t guest = 0;         // incarnation of the guest: frames of any other are dropped
-    std::uint32_t incarnation = 0;   // differs for each start of this node, never 0
-    std::uint16_t vlan = 0;          // 802.1Q tag of every frame, 1..4094; 0: untagged
+    std::size_t node_count = 0;     // 2..kMaxNodes; peers are all others below it
+    std::uint64_t guest = 0;        // incarnation of the guest: frames of any other are dropped
+    std::uint32_t incarnation = 0;  // differs for each start of this node, never 0
+    std::uint16_t vlan = 0;         // 802.1Q tag of every frame, 1..4094; 0: untagged
     LinkTiming timing;
 };
 

@@ -29,8 +29,8 @@ class Port {
     virtual std::size_t receive(const Receive& receive) = 0;
     static constexpr std::size_t kBurst = 32;
 
-    // Becomes readable when a frame arrives after arm_wakeup(). For epoll or ppoll, level-triggered.
-    // The descriptor stays the same for the life of the port.
+    // Becomes readable when a frame arrives after arm_wakeup(). For epoll or ppoll,
+    // level-triggered. The descriptor stays the same for the life of the port.
     virtual int wakeup_fd() const = 0;
     // Right before sleeping. False: frames are already there, don't sleep.
     virtual bool arm_wakeup() = 0;

@@ -13,7 +13,9 @@
 namespace vsmp::kvm {
 namespace {
 
-int kick_signal() { return SIGRTMIN; }
+int kick_signal() {
+    return SIGRTMIN;
+}
 
 void on_kick(int, siginfo_t* info, void*) {
     const bool from_kick = info->si_code == SI_QUEUE && info->si_pid == ::getpid();
@@ -43,6 +45,9 @@ Result<void> install_kick_handler() {
 }
 
 Result<void> kick(pthread_t thread, std::uint8_t* immediate_exit) {
+    // The handler will store it as well. But ThreadSanitizer runs handlers late, and then the
+    // signal alone would not stop a thread that is about to enter the guest.
+    __atomic_store_n(immediate_exit, std::uint8_t{1}, __ATOMIC_SEQ_CST);
     sigval value{};
     value.sival_ptr = immediate_exit;
     const int failed = ::pthread_sigqueue(thread, kick_signal(), value);

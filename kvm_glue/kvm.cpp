@@ -89,8 +89,8 @@ Result<Vm> Kvm::create_vm() const {
     VSMP_TRY_ASSIGN(const int raw, control(fd_.get(), KVM_CREATE_VM, "KVM_CREATE_VM", 0));
     UniqueFd vm(raw);
     std::uint64_t identity_map = kIdentityMapAddress;
-    VSMP_TRY(control(vm.get(), KVM_SET_IDENTITY_MAP_ADDR, "KVM_SET_IDENTITY_MAP_ADDR",
-                     &identity_map));
+    VSMP_TRY(
+        control(vm.get(), KVM_SET_IDENTITY_MAP_ADDR, "KVM_SET_IDENTITY_MAP_ADDR", &identity_map));
     VSMP_TRY(control(vm.get(), KVM_SET_TSS_ADDR, "KVM_SET_TSS_ADDR", kTssAddress));
     VSMP_TRY(hand_over_msrs(vm.get()));
 

@@ -106,8 +106,9 @@ void find_paging(Facts& facts) {
     for (const auto& entry : fs::directory_iterator("/sys/module", ignored)) {
         const std::string name = entry.path().filename();
         if (!name.starts_with("kvm_")) continue;
-        const bool nested = (name == "kvm_amd" && parameter_is_on(entry.path() / "parameters/npt")) ||
-                            (name == "kvm_intel" && parameter_is_on(entry.path() / "parameters/ept"));
+        const bool nested =
+            (name == "kvm_amd" && parameter_is_on(entry.path() / "parameters/npt")) ||
+            (name == "kvm_intel" && parameter_is_on(entry.path() / "parameters/ept"));
         if (!facts.kvm_module.empty() && !nested) continue;
         facts.kvm_module = name;
         facts.paging = nested ? Paging::nested : Paging::shadow;

@@ -19,14 +19,14 @@ enum class Paging : std::uint8_t {
 
 // What a host can be used for.
 enum class Usability : std::uint8_t {
-    nothing,            // see missing
-    single_node,        // also: several nodes, for guests whose page tables never change
+    nothing,      // see missing
+    single_node,  // also: several nodes, for guests whose page tables never change
     everything,
 };
 
 struct Facts {
-    std::string kernel_release;        // uname -r
-    std::string kvm_module;            // kvm_amd, kvm_intel, or another; empty: unknown
+    std::string kernel_release;  // uname -r
+    std::string kvm_module;      // kvm_amd, kvm_intel, or another; empty: unknown
     Paging paging = Paging::shadow;
     std::uint64_t tsc_khz = 0;         // 0: unknown
     std::vector<std::string> missing;  // one phrase each; empty when KVM is usable

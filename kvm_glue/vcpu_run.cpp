@@ -1,7 +1,6 @@
 // Running a vCPU and telling why it stopped.
 #include <sys/ioctl.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstring>
 
@@ -30,7 +29,9 @@ FailedExit internal_error(const kvm_run& run) {
 Vcpu::Vcpu(UniqueFd fd, Mapping run_mapping, std::size_t xsave_size)
     : fd_(std::move(fd)), run_(std::move(run_mapping)), xsave_size_(xsave_size) {}
 
-kvm_run& Vcpu::run_page() const { return *reinterpret_cast<kvm_run*>(run_.data()); }
+kvm_run& Vcpu::run_page() const {
+    return *reinterpret_cast<kvm_run*>(run_.data());
+}
 
 Exit Vcpu::run() {
     if (::ioctl(fd_.get(), KVM_RUN, 0) == 0) return decode_exit();
@@ -49,8 +50,8 @@ Exit Vcpu::complete_io() {
 }
 
 void Vcpu::clear_immediate_exit() {
-    __atomic_store_n(immediate_exit(), std::uint8_t{0}, __ATOMIC_RELAXED);
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    // An exchange, as that is a full fence too.
+    __atomic_exchange_n(immediate_exit(), std::uint8_t{0}, __ATOMIC_SEQ_CST);
 }
 
 void Vcpu::complete_rdmsr(MsrAnswer answer, std::uint64_t value) {

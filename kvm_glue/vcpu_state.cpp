@@ -1,8 +1,8 @@
 // Reading and writing a vCPU's state: one ioctl each.
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <cstddef>
+#include <cstdio>
 
 #include "kvm_glue/flexible.hpp"
 #include "kvm_glue/ioctl.hpp"
@@ -38,8 +38,7 @@ enum class MsrDirection : std::uint8_t { get, set };
 Result<void> transfer(int fd, MsrDirection direction, MsrChunk& chunk) {
     const bool reading = direction == MsrDirection::get;
     const char* operation = reading ? "KVM_GET_MSRS" : "KVM_SET_MSRS";
-    VSMP_TRY_ASSIGN(const int done,
-                    control(fd, reading ? kGetMsrs : kSetMsrs, operation, &chunk));
+    VSMP_TRY_ASSIGN(const int done, control(fd, reading ? kGetMsrs : kSetMsrs, operation, &chunk));
     if (static_cast<std::uint32_t>(done) == chunk.head.count) return {};
     char text[64];
     std::snprintf(text, sizeof text, "%s: MSR %#x refused", operation,
@@ -63,8 +62,8 @@ Result<void> Vcpu::set_cpuid(std::span<const CpuidLeaf> leaves) {
     FlexibleBuffer<PaddedCountHead, kvm_cpuid_entry2> buffer(leaves.size());
     for (std::size_t i = 0; i < leaves.size(); ++i) {
         const CpuidLeaf& leaf = leaves[i];
-        buffer.set_entry(i, {leaf.function, leaf.index, leaf.flags, leaf.eax, leaf.ebx, leaf.ecx,
-                             leaf.edx, {}});
+        buffer.set_entry(
+            i, {leaf.function, leaf.index, leaf.flags, leaf.eax, leaf.ebx, leaf.ecx, leaf.edx, {}});
     }
     VSMP_TRY(control(fd_.get(), kSetCpuid2, "KVM_SET_CPUID2", buffer.data()));
     return {};
@@ -88,8 +87,8 @@ Result<void> Vcpu::xsave(std::span<std::byte> area) const {
     VSMP_CHECK(area.size() == xsave_size_, "an XSAVE area has xsave_size() bytes");
     // The older call fills exactly one page and is all that kernels without KVM_CAP_XSAVE2 have.
     const bool fits_a_page = xsave_size_ == sizeof(XsaveHead);
-    VSMP_TRY(control(fd_.get(), fits_a_page ? kGetXsave : kGetXsave2, "KVM_GET_XSAVE2",
-                     area.data()));
+    VSMP_TRY(
+        control(fd_.get(), fits_a_page ? kGetXsave : kGetXsave2, "KVM_GET_XSAVE2", area.data()));
     return {};
 }
 Result<void> Vcpu::set_xsave(std::span<const std::byte> area) {
@@ -155,8 +154,8 @@ Result<std::uint64_t> Vcpu::tsc_offset() const {
     return tsc_attribute(fd_.get(), KVM_GET_DEVICE_ATTR, "KVM_GET_DEVICE_ATTR(TSC_OFFSET)", 0);
 }
 Result<void> Vcpu::set_tsc_offset(std::uint64_t offset) {
-    VSMP_TRY(tsc_attribute(fd_.get(), KVM_SET_DEVICE_ATTR, "KVM_SET_DEVICE_ATTR(TSC_OFFSET)",
-                           offset));
+    VSMP_TRY(
+        tsc_attribute(fd_.get(), KVM_SET_DEVICE_ATTR, "KVM_SET_DEVICE_ATTR(TSC_OFFSET)", offset));
     // A KVM that runs guest code natively without hardware help takes the value and ignores it.
     VSMP_TRY_ASSIGN(const std::uint64_t effective, tsc_offset());
     if (effective != offset) return Error{"this KVM cannot offset the guest's TSC"};

@@ -22,7 +22,9 @@ constexpr NamedPolicy kPolicies[] = {
 
 }  // namespace
 
-std::unique_ptr<Policy> make_always_fetch() { return std::make_unique<AlwaysFetch>(); }
+std::unique_ptr<Policy> make_always_fetch() {
+    return std::make_unique<AlwaysFetch>();
+}
 
 Result<std::unique_ptr<Policy>> make_policy(std::string_view name) {
     std::string known;

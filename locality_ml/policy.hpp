@@ -17,9 +17,9 @@ struct RemoteFault {
     VcpuId vcpu;
     PageNumber page;
     Access access{};
-    NodeId location;        // best guess of where the page is, never the asking node: what the
-                            // directory says if it is here, else the page's home
-    bool may_ship = true;   // false when the vCPU cannot leave now
+    NodeId location;       // best guess of where the page is, never the asking node: what the
+                           // directory says if it is here, else the page's home
+    bool may_ship = true;  // false when the vCPU cannot leave now
     Instant now;
 };
 

@@ -64,12 +64,12 @@ void print(const Settings& settings, const std::vector<Row>& rows) {
         std::printf("{\"port\": \"%s\", \"rounds\": %zu, \"interval_us\": %.0f, \"sizes\": [", port,
                     settings.ping.rounds, us(settings.ping.interval));
         for (std::size_t i = 0; i < rows.size(); ++i)
-            std::printf("%s{\"payload\": %zu, \"port_median_us\": %.2f, \"port_p99_us\": %.2f, "
-                        "\"fabric_median_us\": %.2f, \"fabric_p99_us\": %.2f, "
-                        "\"rtt_over_port\": %.3f}",
-                        i == 0 ? "" : ", ", rows[i].payload, us(rows[i].raw_median),
-                        us(rows[i].raw_p99), us(rows[i].fabric_median), us(rows[i].fabric_p99),
-                        ratio(rows[i]));
+            std::printf(
+                "%s{\"payload\": %zu, \"port_median_us\": %.2f, \"port_p99_us\": %.2f, "
+                "\"fabric_median_us\": %.2f, \"fabric_p99_us\": %.2f, "
+                "\"rtt_over_port\": %.3f}",
+                i == 0 ? "" : ", ", rows[i].payload, us(rows[i].raw_median), us(rows[i].raw_p99),
+                us(rows[i].fabric_median), us(rows[i].fabric_p99), ratio(rows[i]));
         std::printf("]}\n");
         return;
     }

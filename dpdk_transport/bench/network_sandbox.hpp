@@ -1,5 +1,5 @@
-// A network namespace of a test or bench of its own, which ends with the process and takes its interfaces with
-// it. Needs root.
+// A network namespace of a test or bench of its own, which ends with the process and takes its
+// interfaces with it. Needs root.
 #pragma once
 
 #include <sched.h>
@@ -17,7 +17,9 @@ inline std::string enter_network_sandbox() {
     return {};
 }
 
-inline bool run_command(const std::string& command) { return std::system(command.c_str()) == 0; }
+inline bool run_command(const std::string& command) {
+    return std::system(command.c_str()) == 0;
+}
 
 inline bool add_veth(const std::string& a, const std::string& b, int mtu = 9000) {
     const std::string size = " mtu " + std::to_string(mtu);

@@ -208,8 +208,9 @@ Result<Latencies> ping_fabric(Fabric& fabric, NodeId peer, const PingPong& optio
 Result<> stop_echo(Fabric& fabric, NodeId peer) {
     Waiter<Fabric> waiter{fabric, {}};
     fabric.send(peer, Channel::test, {});
-    return pump(fabric, peer, waiter, kGiveUpPing, [](NodeId, Channel, ByteView) {},
-                [&] { return !fabric.next_deadline(); });
+    return pump(
+        fabric, peer, waiter, kGiveUpPing, [](NodeId, Channel, ByteView) {},
+        [&] { return !fabric.next_deadline(); });
 }
 
 Result<> echo_fabric(Fabric& fabric, NodeId peer, const Waiting& waiting) {

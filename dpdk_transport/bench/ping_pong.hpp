@@ -20,8 +20,8 @@ struct Waiting {
 struct PingPong {
     std::size_t payload = 4200;  // bytes of a message, 16..kMaxPayload; answered with as many
     std::size_t rounds = 2000;
-    std::size_t warm_up = 100;   // rounds before that do not count
-    Duration interval{};         // pause (asleep) between rounds; a fault comes every 300 us or so
+    std::size_t warm_up = 100;  // rounds before that do not count
+    Duration interval{};        // pause (asleep) between rounds; a fault comes every 300 us or so
     Waiting waiting;
 };
 

@@ -55,10 +55,10 @@ struct FrameHeader {
     FrameKind kind{};
     NodeId from, to;
     LinkIncarnation sender, receiver;
-    std::uint32_t sequence = 0;       // data: of this frame; else 0
-    std::uint32_t acknowledged = 0;   // every sequence below this has arrived
-    std::uint64_t selective = 0;      // bit i: acknowledged + 1 + i has arrived too
-    Channel channel{};                // data only; not set in other kinds
+    std::uint32_t sequence = 0;      // data: of this frame; else 0
+    std::uint32_t acknowledged = 0;  // every sequence below this has arrived
+    std::uint64_t selective = 0;     // bit i: acknowledged + 1 + i has arrived too
+    Channel channel{};               // data only; not set in other kinds
 
     friend bool operator==(const FrameHeader&, const FrameHeader&) = default;
 };

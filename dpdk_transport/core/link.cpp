@@ -27,7 +27,9 @@ Link::Link(const LinkIdentity& identity, const LinkTiming& timing)
     VSMP_CHECK(identity.incarnation != LinkIncarnation{}, "incarnation 0 means unknown");
 }
 
-std::string Link::peer_name() const { return "node " + std::to_string(identity_.peer.value()); }
+std::string Link::peer_name() const {
+    return "node " + std::to_string(identity_.peer.value());
+}
 
 void Link::lose(std::string why) {
     state_ = PeerState::lost;
@@ -151,8 +153,9 @@ void Link::check_silence(Instant now) {
     if (now - quiet_since >= timing_.peer_timeout) {
         lose(peer_name() + " has been silent for " + seconds(timing_.peer_timeout));
     } else if (now - *stuck_since >= kStuckFactor * timing_.peer_timeout) {
-        lose(peer_name() + " is heard but what it is sent does not arrive: does every part of the "
-                           "path carry 9000-byte frames?");
+        lose(peer_name() +
+             " is heard but what it is sent does not arrive: does every part of the "
+             "path carry 9000-byte frames?");
     }
 }
 

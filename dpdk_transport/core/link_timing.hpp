@@ -9,7 +9,7 @@
 namespace vsmp::fabric {
 
 struct LinkTiming {
-    Duration hello_interval = std::chrono::milliseconds(20);   // while connecting
+    Duration hello_interval = std::chrono::milliseconds(20);  // while connecting
     // A peer that has not answered for so long is lost. Zero: wait for ever.
     Duration connect_timeout = std::chrono::seconds(60);
     Duration rto_initial = std::chrono::milliseconds(200);
@@ -19,9 +19,9 @@ struct LinkTiming {
     // Silence while something is unacknowledged, after which an up peer is lost.
     Duration peer_timeout = std::chrono::seconds(15);
 
-    std::size_t window = 256;         // frames in flight and reorder buffer; a power of two
-    std::size_t high_water = 512;     // messages waiting beyond which the link is congested
-    std::size_t queue_limit = 8192;   // messages waiting beyond which the link is given up
+    std::size_t window = 256;        // frames in flight and reorder buffer; a power of two
+    std::size_t high_water = 512;    // messages waiting beyond which the link is congested
+    std::size_t queue_limit = 8192;  // messages waiting beyond which the link is given up
 };
 
 }  // namespace vsmp::fabric

@@ -18,10 +18,10 @@ class ReceiveWindow {
     explicit ReceiveWindow(std::size_t size);
 
     enum class Outcome : std::uint8_t {
-        delivered,     // it and what it unblocked
-        held_back,     // something before it is missing
+        delivered,  // it and what it unblocked
+        held_back,  // something before it is missing
         duplicate,
-        outside,       // beyond the window: the peer breaks the protocol
+        outside,  // beyond the window: the peer breaks the protocol
     };
     Outcome accept(std::uint32_t sequence, Channel channel, ByteView payload,
                    const Deliver& deliver);

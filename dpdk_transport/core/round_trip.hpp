@@ -32,9 +32,7 @@ class RoundTrip {
     // Something new was acknowledged.
     void progress() { backed_off_ = Duration::zero(); }
 
-    Duration timeout() const {
-        return std::max(backed_off_, std::clamp(base_, floor_, ceiling_));
-    }
+    Duration timeout() const { return std::max(backed_off_, std::clamp(base_, floor_, ceiling_)); }
     // Zero until the first sample.
     Duration shortest() const { return shortest_; }
 

@@ -69,12 +69,15 @@ void SendWindow::transmitted(Instant now) {
     ++message.transmissions;
 }
 
-void SendWindow::arrived(Message& message, Instant now) {
+void SendWindow::arrived(Message& message, Instant now, Arrivals& arrivals) {
     const Duration age = now - message.sent_at;
-    if (message.transmissions == 1) round_trip_.sample(age);
-    // An answer sooner than any round trip belongs to an earlier transmission.
-    if (message.transmissions == 1 || age >= round_trip_.shortest())
-        newest_arrived_order_ = std::max(newest_arrived_order_, message.order);
+    if (message.transmissions == 1) {
+        round_trip_.sample(age);
+        arrivals.first_time = std::max(arrivals.first_time, message.order);
+    } else if (age >= round_trip_.shortest()) {
+        // An answer sooner than any round trip belongs to an earlier transmission.
+        arrivals.again = std::max(arrivals.again, message.order);
+    }
     if (message.lost) {
         message.lost = false;
         --lost_;
@@ -97,16 +100,17 @@ SendWindow::Ack SendWindow::acknowledge(std::uint32_t acknowledged, std::uint64_
     for (std::size_t bit = 0; bit < 64; ++bit)
         if ((selective >> bit & 1) != 0 && bit + 1 >= left) return Ack::impossible;
 
+    Arrivals arrivals;
     bool progress = advance > 0;
     for (std::int32_t i = 0; i < advance; ++i) {
-        if (!messages_.front().arrived) arrived(messages_.front(), now);
+        if (!messages_.front().arrived) arrived(messages_.front(), now, arrivals);
         drop_front();
     }
     for (std::size_t bit = 0; bit < 64 && selective >> bit != 0; ++bit) {
         if ((selective >> bit & 1) == 0) continue;
         Message& message = messages_[bit + 1];
         if (message.arrived) continue;
-        arrived(message, now);
+        arrived(message, now, arrivals);
         message.arrived = true;
         progress = true;
     }
@@ -114,6 +118,10 @@ SendWindow::Ack SendWindow::acknowledge(std::uint32_t acknowledged, std::uint64_
     round_trip_.progress();
     timeouts_in_a_row_ = 0;
     timer_start_ = last_progress_ = now;
+    // Frames sent once arriving along with one sent again: the peer was slow, not the wire lossy,
+    // and the answer is to the first transmissions.
+    const std::uint64_t newest = arrivals.first_time > 0 ? arrivals.first_time : arrivals.again;
+    newest_arrived_order_ = std::max(newest_arrived_order_, newest);
     find_lost();
     return Ack::progress;
 }

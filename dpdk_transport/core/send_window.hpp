@@ -59,7 +59,11 @@ class SendWindow {
 
     std::optional<std::size_t> next_index() const;
     std::optional<std::size_t> oldest_missing() const;
-    void arrived(Message& message, Instant now);
+    // Newest order among what one acknowledgement is news of; 0: none.
+    struct Arrivals {
+        std::uint64_t first_time = 0, again = 0;  // sent once; sent again
+    };
+    void arrived(Message& message, Instant now, Arrivals& arrivals);
     void drop_front();
     void find_lost();
 
@@ -67,8 +71,8 @@ class SendWindow {
     RoundTrip round_trip_;
     std::deque<Message> messages_;  // [0, sent_) in flight, the rest waiting
     std::size_t sent_ = 0;
-    std::size_t lost_ = 0;          // how many in flight are marked lost
-    std::uint32_t first_ = 0;       // sequence of messages_[0]
+    std::size_t lost_ = 0;     // how many in flight are marked lost
+    std::uint32_t first_ = 0;  // sequence of messages_[0]
     std::uint64_t next_order_ = 0;
     std::uint64_t newest_arrived_order_ = 0;
     Instant timer_start_{};

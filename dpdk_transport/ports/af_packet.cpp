@@ -99,15 +99,13 @@ Result<> attach_filter(int socket) {
 
 Result<std::unique_ptr<DpdkDevice>> add_device(const std::shared_ptr<Eal>& eal,
                                                const std::string& interface) {
-    const std::string arguments = "iface=" + interface +
-                                  ",blocksz=" + std::to_string(kRingFrame) +
+    const std::string arguments = "iface=" + interface + ",blocksz=" + std::to_string(kRingFrame) +
                                   ",framesz=" + std::to_string(kRingFrame) +
                                   ",framecnt=" + std::to_string(kRingFrames) + ",qpairs=1";
     constexpr pid_t kSalts = 16;
     for (pid_t salt = 0;; ++salt) {
         const FanoutSalt salted{salt << 8};
-        auto device =
-            DpdkDevice::add(eal, "vdev", unique_device_name("net_af_packet"), arguments);
+        auto device = DpdkDevice::add(eal, "vdev", unique_device_name("net_af_packet"), arguments);
         if (device || salt == kSalts ||
             device.error().message.find("PACKET_FANOUT") == std::string::npos)
             return device;
@@ -132,9 +130,9 @@ Result<std::unique_ptr<Port>> open_af_packet(const std::shared_ptr<Eal>& eal,
 
     // The driver claims a largest frame of 1518 bytes whatever the interface's MTU: leave it alone.
     VSMP_TRY(device->start({.buffers = 1024, .room = kRingFrame}));
-    return std::unique_ptr<Port>{std::make_unique<DpdkPort>(
-        std::move(device), sleep_on_socket(socket), interface.mtu,
-        "af_packet on " + options.interface, std::move(lock))};
+    return std::unique_ptr<Port>{
+        std::make_unique<DpdkPort>(std::move(device), sleep_on_socket(socket), interface.mtu,
+                                   "af_packet on " + options.interface, std::move(lock))};
 }
 
 }  // namespace vsmp::fabric

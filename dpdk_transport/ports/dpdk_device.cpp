@@ -26,16 +26,15 @@ std::string unique_device_name(const std::string& driver) {
 }
 
 Result<std::unique_ptr<DpdkDevice>> DpdkDevice::add(const std::shared_ptr<Eal>& eal,
-                                                    const std::string& bus,
-                                                    const std::string& name,
+                                                    const std::string& bus, const std::string& name,
                                                     const std::string& arguments) {
     eal->take_log_line();
     const int status = rte_eal_hotplug_add(bus.c_str(), name.c_str(), arguments.c_str());
     if (status != 0) {
         const std::string line = eal->take_log_line();
-        return Error{with_reason("DPDK does not open " + name,
-                                 line.empty() ? rte_strerror(-status) : line),
-                     -status};
+        return Error{
+            with_reason("DPDK does not open " + name, line.empty() ? rte_strerror(-status) : line),
+            -status};
     }
     return find(eal, bus, name);
 }
@@ -57,9 +56,9 @@ Error DpdkDevice::failed(const std::string& operation, int code) const {
 
 Result<> DpdkDevice::start(const Setup& setup) {
     eal_->take_log_line();
-    pool_ = rte_pktmbuf_pool_create(name_.c_str(), static_cast<unsigned>(setup.buffers), kPoolCache,
-                                    0, static_cast<std::uint16_t>(setup.room + RTE_PKTMBUF_HEADROOM),
-                                    SOCKET_ID_ANY);
+    pool_ = rte_pktmbuf_pool_create(
+        name_.c_str(), static_cast<unsigned>(setup.buffers), kPoolCache, 0,
+        static_cast<std::uint16_t>(setup.room + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY);
     if (pool_ == nullptr) return failed("no memory for frame buffers", -rte_errno);
 
     rte_eth_conf configuration{};

@@ -77,8 +77,8 @@ Result<std::unique_ptr<Sleeper>> sleep_on_timer(Duration nap);  // less than a s
 
 class DpdkPort final : public Port {
   public:
-    DpdkPort(std::unique_ptr<DpdkDevice> device, std::unique_ptr<Sleeper> sleeper,
-             std::size_t mtu, std::string name, UniqueFd lock);
+    DpdkPort(std::unique_ptr<DpdkDevice> device, std::unique_ptr<Sleeper> sleeper, std::size_t mtu,
+             std::string name, UniqueFd lock);
     ~DpdkPort() override;
 
     bool queue(ByteView header, ByteView body) override;

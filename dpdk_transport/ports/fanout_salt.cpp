@@ -16,7 +16,11 @@ extern "C" pid_t getpid() noexcept {
 
 namespace vsmp::fabric {
 
-FanoutSalt::FanoutSalt(pid_t salt) { fanout_salt = salt; }
-FanoutSalt::~FanoutSalt() { fanout_salt = 0; }
+FanoutSalt::FanoutSalt(pid_t salt) {
+    fanout_salt = salt;
+}
+FanoutSalt::~FanoutSalt() {
+    fanout_salt = 0;
+}
 
 }  // namespace vsmp::fabric

@@ -136,7 +136,8 @@ std::vector<std::unique_ptr<Port>> make_memory_segment(std::size_t count,
     VSMP_CHECK(count >= 2 && count <= 64, "ports of a segment");
     auto segment = std::make_shared<Segment>(count, std::move(options));
     std::vector<std::unique_ptr<Port>> ports;
-    for (std::size_t i = 0; i < count; ++i) ports.push_back(std::make_unique<MemoryPort>(segment, i));
+    for (std::size_t i = 0; i < count; ++i)
+        ports.push_back(std::make_unique<MemoryPort>(segment, i));
     return ports;
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstring>
+#include <functional>
 
 #include "dpdk_transport/ports/openers.hpp"
 
@@ -26,10 +27,11 @@ Result<std::unique_ptr<Port>> open_port(const std::shared_ptr<Eal>& eal,
 }
 
 Result<UniqueFd> lock_port(const std::string& name) {
-    const std::string path = "vsmp/port/" + name;
+    // Hashed, because a socket's path may be as long as this name may be.
+    const std::string path = "vsmp/port/" + std::to_string(std::hash<std::string>{}(name));
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
-    if (path.size() + 1 > sizeof address.sun_path) return Error{name + ": name too long"};
+    VSMP_CHECK(path.size() + 1 <= sizeof address.sun_path, "a number is short");
     std::memcpy(address.sun_path + 1, path.data(), path.size());  // first byte 0: abstract
     UniqueFd lock{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     if (!lock) return Error::from_errno("socket");

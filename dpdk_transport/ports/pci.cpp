@@ -19,8 +19,7 @@ Result<PciDriver> pci_driver(const std::string& address) {
     if (address.empty() || !std::filesystem::exists(device))
         return Error{"PCI device " + address + " does not exist", ENODEV};
     std::error_code unbound;
-    const std::string driver =
-        std::filesystem::read_symlink(device / "driver", unbound).filename();
+    const std::string driver = std::filesystem::read_symlink(device / "driver", unbound).filename();
     if (driver == "vfio-pci") return PciDriver::vfio;
     if (driver == "uio_pci_generic" || driver == "igb_uio") return PciDriver::uio;
     return Error{"PCI device " + address + " is bound to " +

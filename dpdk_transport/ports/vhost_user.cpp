@@ -75,7 +75,8 @@ Result<std::unique_ptr<Port>> open_vhost_user(const std::shared_ptr<Eal>& eal,
     VSMP_TRY(check_path(options.socket));
     const bool server = options.role == VhostRole::server;
     const std::string which = (server ? "server of " : "client of ") + options.socket;
-    VSMP_TRY_ASSIGN(UniqueFd lock, lock_port(which));
+    VSMP_TRY_ASSIGN(UniqueFd lock, lock_port((server ? "server of " : "client of ") +
+                                             std::filesystem::absolute(options.socket).string()));
     auto device = server ? add_server(eal, options)
                          : DpdkDevice::add(eal, "vdev", unique_device_name("net_vhost"),
                                            "iface=" + options.socket + ",queues=1,client=1");
@@ -83,9 +84,8 @@ Result<std::unique_ptr<Port>> open_vhost_user(const std::shared_ptr<Eal>& eal,
     VSMP_TRY((*device)->start(
         {.buffers = 1536, .room = kRoom, .descriptors = 512, .rx_interrupt = true}));
     VSMP_TRY_ASSIGN(std::unique_ptr<Sleeper> sleeper, sleep_on_interrupt((*device)->port()));
-    return std::unique_ptr<Port>{std::make_unique<DpdkPort>(*std::move(device), std::move(sleeper),
-                                                            kMinMtu, "vhost-user " + which,
-                                                            std::move(lock))};
+    return std::unique_ptr<Port>{std::make_unique<DpdkPort>(
+        *std::move(device), std::move(sleeper), kMinMtu, "vhost-user " + which, std::move(lock))};
 }
 
 }  // namespace vsmp::fabric

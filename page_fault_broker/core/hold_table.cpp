@@ -6,30 +6,53 @@
 #include "proto/check.hpp"
 
 namespace vsmp::coherence {
+namespace {
 
-HoldLimits hold_limits(NodeId node, std::size_t node_count, Duration hold) {
-    VSMP_CHECK(node.value() < node_count && node_count <= kMaxNodes, "no such node");
-    VSMP_CHECK(hold > Duration::zero(), "a hold takes time");
-    const Duration base = hold * kBurstHolds;
-    return {.hold = hold,
-            .burst_limit = base * (1 + node.value()),
-            .limit_growth = base * static_cast<int>(node_count)};
+// The splitmix64 generator (Steele, Lea, Flood 2014): the value after `state`, well mixed.
+std::uint64_t mixed(std::uint64_t state) {
+    state += 0x9e3779b97f4a7c15;
+    state = (state ^ (state >> 30)) * 0xbf58476d1ce4e5b9;
+    state = (state ^ (state >> 27)) * 0x94d049bb133111eb;
+    return state ^ (state >> 31);
 }
 
-HoldTable::HoldTable(HoldLimits limits) : limits_(limits) {}
+}  // namespace
+
+HoldLimits hold_limits(NodeId node, std::size_t node_count, Duration hold, Duration round_trip) {
+    VSMP_CHECK(node.value() < node_count && node_count <= kMaxNodes, "no such node");
+    VSMP_CHECK(hold > Duration::zero(), "a hold takes time");
+    return {.hold = hold,
+            .patience = std::max(hold, round_trip) * kPatience,
+            .spread = kSpreadPerNode * static_cast<std::uint32_t>(node_count),
+            .seed = node.value()};
+}
+
+HoldTable::HoldTable(HoldLimits limits) : limits_(limits) {
+    VSMP_CHECK(limits.spread >= 1, "a spread of less than one");
+}
+
+// patience * spread / (1 + u * (spread - 1)) for a u drawn evenly from 0 to 1.
+Duration HoldTable::draw_patience() {
+    constexpr int kBits = 16;
+    const std::uint64_t u = mixed(mixed(limits_.seed) + draws_++) >> (64 - kBits);
+    const std::uint64_t one = std::uint64_t{1} << kBits;
+    const auto divisor = static_cast<Duration::rep>(one + u * (limits_.spread - 1));
+    return limits_.patience * limits_.spread * static_cast<Duration::rep>(one) / divisor;
+}
 
 HoldTable::Burst& HoldTable::burst_of(Claimant claimant) {
     const auto found = std::ranges::find(bursts_, claimant, &Burst::claimant);
     if (found != bursts_.end()) return *found;
     Burst& burst = bursts_.emplace_back();
     burst.claimant = claimant;
+    burst.patience = draw_patience();
     return burst;
 }
 
 std::optional<Instant> HoldTable::deadline(const Burst& burst) const {
     if (burst.pages.empty()) return std::nullopt;
     if (!burst.waits_for) return burst.last_granted + limits_.hold;
-    return burst.began + limits_.burst_limit + limits_.limit_growth * burst.cuts;
+    return std::max(burst.waits_since, burst.last_granted) + burst.patience;
 }
 
 bool HoldTable::held(PageNumber page) const {
@@ -45,6 +68,7 @@ void HoldTable::let_go(PageNumber page, Instant now) {
 
 void HoldTable::on_fault(Claimant claimant, PageNumber page, Instant now) {
     Burst& burst = burst_of(claimant);
+    if (burst.waits_for != page) burst.waits_since = now;
     burst.waits_for = page;
     if (std::erase(burst.pages, page) > 0) let_go(page, now);
 }
@@ -53,13 +77,10 @@ void HoldTable::on_granted(Claimant claimant, PageNumber page, Instant now) {
     Burst& burst = burst_of(claimant);
     if (burst.waits_for == page) burst.waits_for.reset();
     burst.last_granted = now;
-    if (burst.pages.empty()) burst.began = now;
     std::erase(burst.pages, page);
     if (burst.pages.size() == kMaxBurstPages) {
         let_go(burst.pages.front(), now);
         burst.pages.erase(burst.pages.begin());
-        burst.began = now;
-        burst.cuts = 0;
     }
     burst.pages.push_back(page);
 }
@@ -87,7 +108,7 @@ void HoldTable::expired(Instant now, std::vector<PageNumber>& pages) {
         if (!due || *due > now) continue;
         for (PageNumber page : burst.pages) let_go(page, now);
         burst.pages.clear();
-        if (burst.waits_for) burst.cuts = std::min(burst.cuts + 1, kMaxCuts);
+        burst.patience = draw_patience();
     }
     std::erase_if(bursts_, [](const Burst& b) { return b.pages.empty() && !b.waits_for; });
     std::ranges::sort(let_go_);

@@ -6,20 +6,20 @@
 // and when that vCPU faults again meanwhile (a burst), its earlier pages are held on until that
 // fault is answered.
 //
-// Two bursts may then wait for each other's pages. So a burst that still waits `limit` after it
-// began is cut: it lets go of everything, and begins anew with the page it waits for. The limit is
+// Two bursts may then wait for each other's pages. So a burst has only so much patience with each
+// fault; then it is cut: it lets go of everything, and begins anew with the page it waits for. But
+// what one lets go of may reach a third node that waits for the rest, and so on round and round;
+// of all that fight, one has to be more patient than the others together, and not always the same.
+// So every burst draws its patience from a distribution with a long tail: at least `patience`, more
+// than x times as much with a chance of about 1/x, at most `spread` times as much, `spread` being
+// some times the number of nodes. (The simulation chose this. Fixed limits, and limits that grow
+// with every defeat, come to where nobody wins any more.)
 //
-//     base * (1 + node + node_count * cuts so far, up to kMaxCuts)
+// A page that its own claimant faults on again (shared, and now to be written) is of no use to it
+// as it is and leaves the burst: of two nodes that both want to write what both read, one has to
+// yield at once. Other claimants of that page keep it.
 //
-// which differs between any two nodes, so that one of them lets go while the other goes on; and
-// which grows with every defeat, so that the one that lost last wins next time. A burst that ends
-// by itself (its vCPU ran for `hold` without another fault) forgets its defeats.
-//
-// A page that its own claimant faults on again (shared, and now to be written) is of no use to it as
-// it is and leaves the burst: of two nodes that both want to write what both read, one has to yield
-// at once. Other claimants of that page keep it.
-//
-// Pure: time is passed in. Owned by the data-plane thread.
+// Pure: time is passed in, and what is drawn follows from the seed. Owned by the data-plane thread.
 #pragma once
 
 #include <optional>
@@ -34,19 +34,23 @@ namespace vsmp::coherence {
 using Claimant = Id<struct ClaimantTag, std::uint32_t>;
 
 struct HoldLimits {
-    Duration hold;          // after the last page of a burst arrived
-    Duration burst_limit;   // from the first page of a burst on; > hold
-    Duration limit_growth;  // added to burst_limit for every cut
+    Duration hold;             // after the last page of a burst arrived
+    Duration patience;         // the least that a burst has with one fault
+    std::uint32_t spread = 1;  // how many times that it may have at most
+    std::uint64_t seed = 0;    // of the draws; differs by node
 };
 
-// `base` in the formula above, in hold times: long enough for some tens of fetches.
-inline constexpr int kBurstHolds = 40;
-inline constexpr std::uint32_t kMaxCuts = 16;
+// Least patience in hold times or round trips, whichever is longer.
+inline constexpr int kPatience = 2;
+// Spread for each node there is.
+inline constexpr std::uint32_t kSpreadPerNode = 4;
 // More than one instruction can touch, with all the page-table pages on the way there; beyond it
 // the vCPU has made progress and its oldest page is let go.
 inline constexpr std::size_t kMaxBurstPages = 64;
 
-HoldLimits hold_limits(NodeId node, std::size_t node_count, Duration hold);
+// `hold`: what a vCPU thread needs to wake up and run an instruction. `round_trip`: what a fetch of
+// an uncontended page takes at most, as a rule.
+HoldLimits hold_limits(NodeId node, std::size_t node_count, Duration hold, Duration round_trip);
 
 class HoldTable {
   public:
@@ -68,19 +72,21 @@ class HoldTable {
   private:
     struct Burst {
         Claimant claimant;
-        Instant began;         // when the first of `pages` arrived
-        Instant last_granted;  // when the last of them arrived
+        Instant last_granted;  // when the last of `pages` arrived
         std::optional<PageNumber> waits_for;
-        std::uint32_t cuts = 0;
+        Instant waits_since;
+        Duration patience{};            // drawn when it begins
         std::vector<PageNumber> pages;  // oldest first, each once
     };
     Burst& burst_of(Claimant claimant);
     std::optional<Instant> deadline(const Burst& burst) const;
     bool held(PageNumber page) const;
     void let_go(PageNumber page, Instant now);
+    Duration draw_patience();
 
     HoldLimits limits_;
-    std::vector<Burst> bursts_;      // a handful: one per claimant that faulted recently
+    std::uint64_t draws_ = 0;
+    std::vector<Burst> bursts_;       // a handful: one per claimant that faulted recently
     std::vector<PageNumber> let_go_;  // over, and not yet told by expired()
     Instant let_go_at_;               // when the first of let_go_ was
 };

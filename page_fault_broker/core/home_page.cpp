@@ -5,8 +5,12 @@
 namespace vsmp::coherence {
 namespace {
 
-constexpr std::uint64_t bit(std::uint8_t node) { return std::uint64_t{1} << node; }
-constexpr std::uint64_t bit(NodeId node) { return bit(node.value()); }
+constexpr std::uint64_t bit(std::uint8_t node) {
+    return std::uint64_t{1} << node;
+}
+constexpr std::uint64_t bit(NodeId node) {
+    return bit(node.value());
+}
 
 void send(HomeStep& out, MessageKind kind, PageNumber page, NodeId requester, std::uint8_t to,
           int acks = 0) {

@@ -8,11 +8,11 @@
 namespace vsmp::coherence {
 
 struct HomePage {
-    std::uint64_t sharers = 0;          // bit per node that has the page; just the owner's if exclusive
+    std::uint64_t sharers = 0;  // bit per node that has the page; just the owner's if exclusive
     std::uint64_t waiting_readers = 0;  // bit per node whose request waits
     std::uint64_t waiting_writers = 0;
-    std::uint8_t owner = 0;             // has the contents; the writer when exclusive
-    std::uint8_t requester = 0;         // of the transaction under way, or of the last one
+    std::uint8_t owner = 0;      // has the contents; the writer when exclusive
+    std::uint8_t requester = 0;  // of the transaction under way, or of the last one
     bool exclusive = true;
     bool busy = false;
 

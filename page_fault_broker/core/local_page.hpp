@@ -16,8 +16,8 @@ enum class Deferred : std::uint8_t { none, forward_read, forward_write, invalida
 struct LocalPage {
     Permission permission = Permission::none;
     Request request = Request::none;
-    bool granted = false;          // data or grant is here, acks still missing
-    bool held = false;             // obtained a moment ago: its vCPU shall get a turn
+    bool granted = false;  // data or grant is here, acks still missing
+    bool held = false;     // obtained a moment ago: its vCPU shall get a turn
     Deferred deferred = Deferred::none;
     std::uint8_t deferred_requester = 0;
     std::uint8_t deferred_acks = 0;

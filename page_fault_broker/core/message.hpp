@@ -1,11 +1,13 @@
 // Coherence messages between nodes. docs/PROTOCOL.md tells the whole story; in short: a home-based
 // directory that serves one transaction per page at a time, one writer or many readers.
 //
-//   requester --ReadRequest/WriteRequest--> home
-//   home --ForwardRead/ForwardWrite--> a node with the contents --SharedData/ExclusiveData--> requester
-//   home --Invalidate--> each other sharer --InvalidateAck--> requester
-//   home --UpgradeGrant--> requester that is itself a sharer (no contents travel)
-//   requester --Done--> home, which then serves the next request for that page
+//   requester -> home       read_request, write_request
+//   home -> provider        forward_read, forward_write: to a node that has the contents
+//   home -> other sharers   invalidate
+//   home -> requester       upgrade_grant: it has the contents itself
+//   provider -> requester   shared_data, exclusive_data
+//   sharer -> requester     invalidate_ack
+//   requester -> home       done: home then serves the next request for that page
 #pragma once
 
 #include <cstdint>
@@ -35,10 +37,12 @@ enum class Contents : std::uint8_t { none, zero, page };
 struct Message {
     MessageKind kind{};
     PageNumber page;
-    NodeId requester;        // on whose behalf; the sender itself in *_request and done
-    std::uint8_t acks = 0;   // exclusive_data, upgrade_grant, forward_write: how many
-                             // invalidate_ack the requester has to collect
-    Contents contents = Contents::none;  // shared_data and exclusive_data only
+    NodeId requester;  // on whose behalf; the sender itself in *_request and done
+    // Of exclusive_data, upgrade_grant and forward_write: how many invalidate_ack the requester has
+    // to collect.
+    std::uint8_t acks = 0;
+    // Of shared_data and exclusive_data, which carry some.
+    Contents contents = Contents::none;
 
     friend bool operator==(const Message&, const Message&) = default;
 };

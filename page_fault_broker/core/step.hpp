@@ -10,18 +10,18 @@
 namespace vsmp::coherence {
 
 enum class ActionKind : std::uint8_t {
-    send,           // `message` to `to`, which may be the sender itself: it then takes its turn
-                    // behind what was sent before. A data message says Contents::page and is sent
-                    // with the page's contents as they are when the action is performed (as
-                    // Contents::zero if they are all zero), so revoke_* stands before it
-    store_contents, // the contents that came with the event become the page's contents
-    map_shared,     // vCPUs may read; wakes those that wait for the page
-    map_exclusive,  // vCPUs may read and write; wakes those that wait for the page
-    revoke_write,   // vCPUs may only read from now on
-    revoke_all,     // no vCPU may touch the page from now on
-    start_hold,     // report hold_expired for this page when the hold time is over (HoldTable, told
-                    // of every claimant whose fault on this page was read since it was last
-                    // mapped, though it may have been woken meanwhile); at once if there is none
+    send,            // `message` to `to`, which may be the sender itself: it then takes its turn
+                     // behind what was sent before. A data message says Contents::page and is sent
+                     // with the page's contents as they are when the action is performed (as
+                     // Contents::zero if they are all zero), so revoke_* stands before it
+    store_contents,  // the contents that came with the event become the page's contents
+    map_shared,      // vCPUs may read; wakes those that wait for the page
+    map_exclusive,   // vCPUs may read and write; wakes those that wait for the page
+    revoke_write,    // vCPUs may only read from now on
+    revoke_all,      // no vCPU may touch the page from now on
+    start_hold,  // report hold_expired for this page when the hold time is over (HoldTable, told
+                 // of every claimant whose fault on this page was read since it was last
+                 // mapped, though it may have been woken meanwhile); at once if there is none
 };
 
 struct Action {

@@ -87,7 +87,9 @@ void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Inst
     ++counters_.faults;
     if (is_remote(fault)) {
         holds_.on_fault(claimant, fault.page, now);
-        waiting_.push_back({fault.page, claimant});
+        const Waiting claim{fault.page, claimant};
+        if (std::find(waiting_.begin(), waiting_.end(), claim) == waiting_.end())
+            waiting_.push_back(claim);
     } else {
         ++counters_.local_maps;
         mapped_[fault.page.value()] = false;  // or there would have been no fault

@@ -72,6 +72,7 @@ class Broker {
     struct Waiting {  // who asked for a page that is on its way
         PageNumber page;
         coherence::Claimant claimant;
+        friend bool operator==(const Waiting&, const Waiting&) = default;
     };
 
     void dispatch(NodeId from, const coherence::Message& message, ByteView contents, Instant now);

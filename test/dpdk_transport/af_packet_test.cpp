@@ -11,12 +11,12 @@
 #include <iostream>
 #include <random>
 
+#include "dpdk_transport/bench/network_sandbox.hpp"
 #include "dpdk_transport/core/frame.hpp"
 #include "dpdk_transport/make_fabric.hpp"
 #include "dpdk_transport/ports/open_port.hpp"
 #include "proto/fd.hpp"
 #include "proto/monotonic_clock.hpp"
-#include "dpdk_transport/bench/network_sandbox.hpp"
 
 namespace vsmp::fabric {
 namespace {

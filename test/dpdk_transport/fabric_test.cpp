@@ -47,11 +47,9 @@ bool run(std::vector<std::unique_ptr<Fabric>>& nodes, std::vector<Received>& rec
     for (int step = 0; step < 100000; ++step) {
         bool any = false;
         for (std::size_t i = 0; i < nodes.size(); ++i)
-            any = nodes[i]->poll(now,
-                                 [&](NodeId from, Channel, ByteView payload) {
-                                     received[i].emplace_back(from.value(), payload.size());
-                                 }) ||
-                  any;
+            any = nodes[i]->poll(now, [&](NodeId from, Channel, ByteView payload) {
+                received[i].emplace_back(from.value(), payload.size());
+            }) || any;
         if (done()) return true;
         if (any) continue;
         std::optional<Instant> next;

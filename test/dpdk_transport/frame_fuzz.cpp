@@ -1,6 +1,6 @@
 // Hostile frames: the decoder, and a link that is up and believes what it decodes. The input is a
-// list of frames, each a length byte and what replaces the start of our header in a valid frame; the
-// rest of a frame is payload.
+// list of frames, each a length byte and what replaces the start of our header in a valid frame;
+// the rest of a frame is payload.
 #include <algorithm>
 #include <cstdint>
 #include <vector>
@@ -33,7 +33,8 @@ std::vector<std::byte> frame_of(ByteView bytes) {
     encode_frame(other, MacAddress{}, MacAddress{}, plausible(), bytes.size(), writer);
     // The first byte says where the rest of the input goes: anywhere from the version on.
     if (bytes.empty()) return frame;
-    const std::size_t at = kEthernetHeaderSize + std::to_integer<std::size_t>(bytes[0]) % kOurHeader;
+    const std::size_t at =
+        kEthernetHeaderSize + std::to_integer<std::size_t>(bytes[0]) % kOurHeader;
     const std::size_t size = std::min(bytes.size() - 1, frame.size() - at);
     std::copy_n(bytes.begin() + 1, size, frame.begin() + static_cast<std::ptrdiff_t>(at));
     return frame;

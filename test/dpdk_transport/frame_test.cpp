@@ -116,22 +116,21 @@ TEST_P(FrameDamage, IsRejected) {
     EXPECT_EQ(std::get<NotOurs>(result), GetParam().expected);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Fields, FrameDamage,
-    testing::Values(Damage{"EtherType", 13, 0xb6, NotOurs::other_ethertype},
-                    Damage{"Kind", 15, 0, NotOurs::malformed},
-                    Damage{"KindTooLarge", 15, 5, NotOurs::malformed},
-                    Damage{"FromOutside", 16, 3, NotOurs::malformed},
-                    Damage{"FromMyself", 16, 2, NotOurs::malformed},
-                    Damage{"To", 17, 0, NotOurs::other_destination},
-                    Damage{"Guest", 18, 0, NotOurs::other_guest},
-                    Damage{"LengthPastEnd", 26, 5, NotOurs::malformed},
-                    Damage{"LengthHuge", 27, 0xff, NotOurs::malformed},
-                    Damage{"Reserved", 28, 1, NotOurs::malformed},
-                    Damage{"Channel", 54, 7, NotOurs::malformed},
-                    Damage{"ChannelZero", 54, 0, NotOurs::malformed},
-                    Damage{"ReservedAgain", 55, 1, NotOurs::malformed}),
-    [](const auto& parameter) { return parameter.param.what; });
+INSTANTIATE_TEST_SUITE_P(Fields, FrameDamage,
+                         testing::Values(Damage{"EtherType", 13, 0xb6, NotOurs::other_ethertype},
+                                         Damage{"Kind", 15, 0, NotOurs::malformed},
+                                         Damage{"KindTooLarge", 15, 5, NotOurs::malformed},
+                                         Damage{"FromOutside", 16, 3, NotOurs::malformed},
+                                         Damage{"FromMyself", 16, 2, NotOurs::malformed},
+                                         Damage{"To", 17, 0, NotOurs::other_destination},
+                                         Damage{"Guest", 18, 0, NotOurs::other_guest},
+                                         Damage{"LengthPastEnd", 26, 5, NotOurs::malformed},
+                                         Damage{"LengthHuge", 27, 0xff, NotOurs::malformed},
+                                         Damage{"Reserved", 28, 1, NotOurs::malformed},
+                                         Damage{"Channel", 54, 7, NotOurs::malformed},
+                                         Damage{"ChannelZero", 54, 0, NotOurs::malformed},
+                                         Damage{"ReservedAgain", 55, 1, NotOurs::malformed}),
+                         [](const auto& parameter) { return parameter.param.what; });
 
 TEST(Frame, HelloCarriesNothing) {
     FrameHeader hello;

@@ -10,7 +10,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-ByteView view(const std::string& text) { return std::as_bytes(std::span{text}); }
+ByteView view(const std::string& text) {
+    return std::as_bytes(std::span{text});
+}
 
 LinkTiming small_timing() {
     LinkTiming timing;

@@ -87,8 +87,8 @@ int play(int self, const std::string& socket) {
             for (int i = received; i < kMessages; ++i) send(i);
     };
     if (self == 0) send(0);
-    const bool done = loop->run(
-        deliver, [&] { return received == kMessages && !loop->fabric->next_deadline(); });
+    const bool done =
+        loop->run(deliver, [&] { return received == kMessages && !loop->fabric->next_deadline(); });
     const PeerCounters counters = loop->fabric->counters(peer);
     std::cerr << "node " << self << ": " << received << " received, " << wrong << " wrong, "
               << counters.frames_sent << " frames sent, " << counters.retransmissions
@@ -143,8 +143,8 @@ int survive(int self, const std::string& socket, int ready) {
         if (!told) told = ::write(ready, "x", 1) == 1;
     };
     for (int i = 0; i < 8; ++i) loop->fabric->send(peer, Channel::test, page);
-    const bool ended = loop->run(
-        answer, [&] { return loop->fabric->peer_state(peer) == PeerState::lost; });
+    const bool ended =
+        loop->run(answer, [&] { return loop->fabric->peer_state(peer) == PeerState::lost; });
     const std::string problem = loop->fabric->peer_problem(peer);
     std::cerr << "survivor: " << problem << "\n";
     if (!ended) return 2;
@@ -188,8 +188,7 @@ TEST_F(VhostUser, FolderMustExist) {
         auto eal = Eal::start({});
         auto opened = open_port(*eal, VhostUserOptions{folder_ + "/none/link", VhostRole::client});
         if (opened) return 1;
-        return opened.error().message ==
-                       "folder " + folder_ + "/none of the socket does not exist"
+        return opened.error().message == "folder " + folder_ + "/none of the socket does not exist"
                    ? 0
                    : 2;
     };

@@ -39,7 +39,9 @@ class Asm {
     Asm& pop_all() { return raw({0x5a, 0x59, 0x58}); }
     Asm& jmp_self() { return raw({0xeb, 0xfe}); }
     // Back to the start of this piece of code.
-    Asm& jmp_start() { return raw({0xe9}).imm32(static_cast<std::uint32_t>(-static_cast<int>(code_.size()) - 4)); }
+    Asm& jmp_start() {
+        return raw({0xe9}).imm32(static_cast<std::uint32_t>(-static_cast<int>(code_.size()) - 4));
+    }
     // mov dword [address], value
     Asm& store32(std::uint32_t address, std::uint32_t value) {
         return raw({0x48, 0xbf}).imm32(address).imm32(0).raw({0xc7, 0x07}).imm32(value);

@@ -18,11 +18,11 @@
 namespace vsmp::test {
 
 // Ends a test as skipped where no KVM is to be had.
-#define VSMP_NEEDS_KVM()                                                              \
-    do {                                                                              \
-        const kvm::Facts facts = kvm::probe();                                        \
-        if (kvm::usability(facts) == kvm::Usability::nothing)                         \
-            GTEST_SKIP() << kvm::describe(facts);                                     \
+#define VSMP_NEEDS_KVM()                                      \
+    do {                                                      \
+        const kvm::Facts facts = kvm::probe();                \
+        if (kvm::usability(facts) == kvm::Usability::nothing) \
+            GTEST_SKIP() << kvm::describe(facts);             \
     } while (false)
 
 enum class Ring : std::uint8_t { kernel, user };
@@ -30,9 +30,9 @@ enum class Ring : std::uint8_t { kernel, user };
 class TinyGuest {
   public:
     static constexpr std::size_t kMemory = 16 << 20;
-    static constexpr std::uint64_t kCode = 0x10000;    // where programs usually go
-    static constexpr std::uint64_t kStack = 0x9000;    // grows down; also the TSS's RSP0
-    static constexpr std::uint64_t kData = 0x800000;   // free for programs
+    static constexpr std::uint64_t kCode = 0x10000;   // where programs usually go
+    static constexpr std::uint64_t kStack = 0x9000;   // grows down; also the TSS's RSP0
+    static constexpr std::uint64_t kData = 0x800000;  // free for programs
 
     TinyGuest() : memory_(*Mapping::shared(-1, kMemory)) {
         store64(0x2000, 0x3067);
@@ -40,7 +40,8 @@ class TinyGuest {
         for (std::uint64_t i = 0; i < 512; ++i) store64(0x4000 + i * 8, i << 21 | 0xe7);
         // The gigabyte below 4 GiB, where the local APIC is.
         store64(0x3018, 0xa067);
-        for (std::uint64_t i = 0; i < 512; ++i) store64(0xa000 + i * 8, ((3ull << 30) + (i << 21)) | 0xe7);
+        for (std::uint64_t i = 0; i < 512; ++i)
+            store64(0xa000 + i * 8, ((3ull << 30) + (i << 21)) | 0xe7);
         store64(0x6008, 0x00af9b000000ffff);  // 08 kernel code
         store64(0x6010, 0x00cf93000000ffff);  // 10 kernel data
         store64(0x6018, 0x00cff3000000ffff);  // 18 user data
@@ -63,7 +64,8 @@ class TinyGuest {
     // An interrupt gate to `handler`, in ring 0.
     void gate(std::uint8_t vector, std::uint64_t handler) {
         store64(0x5000 + std::uint64_t{vector} * 16, (handler & 0xffff) | 0x8u << 16 |
-                                          std::uint64_t{0xee00} << 32 | (handler >> 16) << 48);
+                                                         std::uint64_t{0xee00} << 32 |
+                                                         (handler >> 16) << 48);
         store64(0x5008 + std::uint64_t{vector} * 16, handler >> 32);
     }
 

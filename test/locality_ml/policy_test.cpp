@@ -15,8 +15,12 @@ void* operator new(std::size_t size) {
     if (void* memory = std::malloc(size)) return memory;
     throw std::bad_alloc{};
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory) noexcept {
+    std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+    std::free(memory);
+}
 
 namespace vsmp::locality {
 namespace {
@@ -38,7 +42,9 @@ bool ships_to(const Decision& decision, NodeId node) {
     const auto* ship = std::get_if<Ship>(&decision);
     return ship && ship->to == node;
 }
-bool fetches(const Decision& decision) { return std::holds_alternative<Fetch>(decision); }
+bool fetches(const Decision& decision) {
+    return std::holds_alternative<Fetch>(decision);
+}
 
 TEST(AlwaysFetch, NeverShips) {
     const auto policy = make_always_fetch();
@@ -115,8 +121,7 @@ TEST(MakePolicy, KnowsTheNames) {
 TEST(MakePolicy, TellsTheKnownNamesWhenAskedForAnother) {
     const auto made = make_policy("oracle");
     ASSERT_FALSE(made);
-    EXPECT_EQ(made.error().message,
-              "unknown policy 'oracle' (known: always-fetch, threshold)");
+    EXPECT_EQ(made.error().message, "unknown policy 'oracle' (known: always-fetch, threshold)");
 }
 
 }  // namespace

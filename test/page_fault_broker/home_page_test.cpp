@@ -36,9 +36,8 @@ struct Directory {
 Action send(int to, MessageKind kind, int requester, int acks = 0) {
     Message message = from(requester, kind);
     message.acks = static_cast<std::uint8_t>(acks);
-    return {.kind = ActionKind::send,
-            .to = NodeId{static_cast<std::uint8_t>(to)},
-            .message = message};
+    return {
+        .kind = ActionKind::send, .to = NodeId{static_cast<std::uint8_t>(to)}, .message = message};
 }
 
 TEST(HomePage, ReadOfAnExclusivePageGoesToItsOwner) {

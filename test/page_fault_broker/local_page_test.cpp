@@ -14,15 +14,16 @@ constexpr NodeId kHome{0};
 constexpr NodeId kSelf{1};
 constexpr PageNumber kPage{7};
 
-Message message(MessageKind kind, int requester, int acks = 0,
-                Contents contents = Contents::none) {
+Message message(MessageKind kind, int requester, int acks = 0, Contents contents = Contents::none) {
     return {.kind = kind,
             .page = kPage,
             .requester = NodeId{static_cast<std::uint8_t>(requester)},
             .acks = static_cast<std::uint8_t>(acks),
             .contents = contents};
 }
-Action act(ActionKind kind) { return {.kind = kind, .to = {}, .message = {}}; }
+Action act(ActionKind kind) {
+    return {.kind = kind, .to = {}, .message = {}};
+}
 Action send_to(int to, const Message& what) {
     return {.kind = send, .to = NodeId{static_cast<std::uint8_t>(to)}, .message = what};
 }
@@ -41,8 +42,7 @@ struct Page {
         return happens({.kind = LocalEventKind::fault, .access = access, .message = {}});
     }
     Actions hears(const Message& what) {
-        return happens(
-            {.kind = LocalEventKind::message, .access = Access::read, .message = what});
+        return happens({.kind = LocalEventKind::message, .access = Access::read, .message = what});
     }
     Actions hold_expires() {
         return happens({.kind = LocalEventKind::hold_expired, .access = {}, .message = {}});
@@ -50,8 +50,7 @@ struct Page {
     // Obtains the page and lets the hold pass.
     void obtain(Access access) {
         fault(access);
-        hears(message(access == Access::read ? shared_data : exclusive_data, 1, 0,
-                      Contents::page));
+        hears(message(access == Access::read ? shared_data : exclusive_data, 1, 0, Contents::page));
         hold_expires();
     }
 };
@@ -119,9 +118,9 @@ TEST(LocalPage, SpuriousFaultsMapAgain) {
 TEST(LocalPage, GivesWhatItHas) {
     Page page;
     page.obtain(Access::write);
-    EXPECT_EQ(page.hears(message(forward_read, 2)),
-              (Page::Actions{act(revoke_write),
-                             send_to(2, message(shared_data, 2, 0, Contents::page))}));
+    EXPECT_EQ(
+        page.hears(message(forward_read, 2)),
+        (Page::Actions{act(revoke_write), send_to(2, message(shared_data, 2, 0, Contents::page))}));
     EXPECT_EQ(page.state.permission, Permission::shared);
     EXPECT_EQ(page.hears(message(forward_read, 3)),
               (Page::Actions{send_to(3, message(shared_data, 3, 0, Contents::page))}));

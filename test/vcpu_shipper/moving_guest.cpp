@@ -99,7 +99,7 @@ void MovingGuest::fill_registers() {
         start_.msrs.push_back({index, value});
     };
     set(0x174, 0x10);                     // SYSENTER_CS
-    set(0x175, 0xffff800000123000);       // SYSENTER_ESP
+    set(0x175, 0x123000);                 // SYSENTER_ESP; AMD keeps 32 bits
     set(0xc0000081, 0x0023001000000000);  // STAR
     set(0xc0000082, 0xffffffff81000040);  // LSTAR
     set(0xc0000084, 0x47700);             // SFMASK

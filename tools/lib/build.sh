@@ -3,8 +3,11 @@
 # shellcheck source=tools/lib/install.sh
 source "$lib/install.sh"
 
-# build_preset PRESET [TARGET..]: configures when needed, then builds.
-build_preset() {
+# build_preset PRESET [TARGET..]: configures when needed, then builds. One at a time: ninja does not
+# expect company in its directory.
+build_preset() { with_lock "$top/build/$1.lock" configure_and_build "$@"; }
+
+configure_and_build() {
     local preset=$1 dir=$top/build/$1 target
     local args=(--build "$dir" -j "$(nproc)")
     shift

@@ -136,14 +136,16 @@ std::vector<std::byte> encode_words(const Words& words) {
 }
 
 BootState make_state(const MicroBoot& boot, std::uint64_t entry, unsigned vcpu) {
-    constexpr std::uint64_t kInterruptsOn = 0x202;
+    // Both this and the TSS's bitmap open the ports: a software KVM drops IOPL, and QEMU's emulated
+    // SVM does not look at the bitmap of a busy TSS.
+    constexpr std::uint64_t kInterruptsOn = 0x202, kIopl3 = 0x3000;
     constexpr std::uint64_t kX2Apic = 0xfee00c00, kBootProcessor = 0x100;
     // The ABI wants rsp + 8 to be a multiple of 16 at a function's entry.
     constexpr std::uint64_t kReturnAddress = 8;
     BootState state;
     state.rip = entry;
     state.rsp = kUserStacks.value() + (vcpu + 1) * kUserStackBytes - kReturnAddress;
-    state.rflags = kInterruptsOn;
+    state.rflags = kInterruptsOn | kIopl3;
     state.rdi = vcpu;
     state.rsi = boot.vcpu_count;
     state.rdx = boot.memory.total_bytes();
@@ -184,7 +186,9 @@ Result<BootImage> load_micro(const MicroBoot& boot) {
     for (const MemorySlot& slot : boot.memory.slots()) ranges.push_back({slot.gpa, slot.bytes});
     image.add(kGdt, make_gdt(boot.vcpu_count));
     image.add(kIdt, make_idt(stubs));
-    image.add(kArguments, encode_words(boot.arguments));
+    std::vector<std::uint64_t> arguments{boot.arguments.begin(), boot.arguments.end()};
+    arguments.push_back(boot.xcr0);
+    image.add(kArguments, encode_words(arguments));
     image.add(kPageTables, make_identity_map(kPageTables, ranges, MapFor::user));
     for (unsigned vcpu = 0; vcpu < boot.vcpu_count; ++vcpu) {
         image.add(Gpa{tss_of(vcpu)}, make_tss(vcpu));

@@ -4,11 +4,11 @@
 //
 // Every vCPU starts at once at CPL 3 in 64-bit mode at the ELF's entry point, interrupts on, with
 //     rdi = its number, rsi = number of vCPUs, rdx = bytes of guest RAM, rcx = address of the
-//     argument block (u64[16], read-only by convention), rsp = the top of its own stack
+//     argument block (u64[16], then one word with XCR0), rsp = the top of its own stack
 // and memory identity mapped, user accessible. MMIO (the xAPIC page) is not mapped: use x2APIC.
 //
-// I/O ports are open to CPL 3 through the TSS's I/O bitmap (a software KVM drops IOPL). Two mean
-// something to the VMM; both are 4-byte OUTs, and the VMM reads rbx when it handles the exit, so a
+// I/O ports are open to CPL 3 by IOPL 3 and by the TSS's I/O bitmap (some emulators ignore the one,
+// some the other). Two mean something to the VMM; both are 4-byte OUTs, and the VMM reads rbx when it handles the exit, so a
 // report is one instruction and survives a ship before or after it:
 //     kReportPort: eax = code, rbx = value
 //     kFinishPort: eax = status, 0 is good; the vCPU must not be run again

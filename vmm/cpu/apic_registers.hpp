@@ -24,6 +24,8 @@ inline constexpr std::uint32_t kVersionValue = 0x14 | 5 << 16;
 inline constexpr std::uint32_t kSpuriousEnable = 1 << 8;
 inline constexpr std::uint32_t kSpuriousMask = 0x1ff;  // vector, software enable; bit 9 reads 0
 inline constexpr std::uint32_t kLvtMasked = 1 << 16;
+// Delivery status and remote IRR: writes to them are ignored, also where reserved bits fault.
+inline constexpr std::uint32_t kLvtReadOnly = 1 << 12 | 1 << 14;
 inline constexpr std::uint32_t kTimerModeShift = 17, kTimerModeMask = 3u << kTimerModeShift;
 
 // 10.5.3
@@ -39,7 +41,9 @@ inline constexpr std::uint64_t kIcrLogical = 1 << 11, kIcrAssert = 1 << 14, kIcr
 inline constexpr std::uint64_t kIcrLowMask = 0x000ccfff;
 
 // Local vector table, 10.5.1.
-constexpr std::size_t lvt_index(std::uint32_t offset) { return (offset - kLvtTimer) >> 4; }
+constexpr std::size_t lvt_index(std::uint32_t offset) {
+    return (offset - kLvtTimer) >> 4;
+}
 
 // Bits that software may set; delivery status and remote IRR read 0 here.
 constexpr std::uint32_t lvt_writable(std::size_t index) {

@@ -53,7 +53,7 @@ struct Ipi {
     DeliveryMode delivery = DeliveryMode::fixed;
     std::uint8_t vector = 0;  // startup: page number of the start address
     Shorthand shorthand = Shorthand::none;
-    Destination to;  // shorthand none
+    Destination to{};  // shorthand none
 
     friend bool operator==(const Ipi&, const Ipi&) = default;
 };

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <bit>
-#include <optional>
 
+#include "proto/check.hpp"
 #include "vcpu_shipper/core/vcpu_state.hpp"
 #include "vmm/cpu/cpuid_bits.hpp"
 
@@ -34,7 +34,7 @@ bool is_left_out(const CpuidLeaf& leaf) {
         case 0x1c:  // LBR
         case 0x1d:  // AMX
         case 0x1e:
-        case 0x1f:  // topology
+        case 0x1f:        // topology
         case 0x8000000a:  // SVM
         case 0x8000001b:  // IBS
         case 0x8000001c:  // LWP
@@ -58,6 +58,7 @@ class Shaper {
           shape_(shape),
           apic_id_(vcpu.value()),
           id_bits_(static_cast<std::uint32_t>(std::bit_width(shape.vcpu_count - 1u))) {
+        VSMP_CHECK(vcpu.value() < shape.vcpu_count, "the guest has no such vCPU");
         const CpuidLeaf* vendor = find_leaf(common, 0);
         max_basic_ = vendor != nullptr ? vendor->eax : 0;
         is_intel_ = vendor != nullptr && vendor->ebx == 0x756e6547;  // "Genu"
@@ -118,8 +119,7 @@ class Shaper {
         const std::uint32_t threads = std::min(1u << id_bits_, 255u);
         leaf.ebx = (leaf.ebx & 0xffff) | threads << 16 | (apic_id_ & 0xff) << 24;
         leaf.ecx &= ~bits::kLeaf1EcxHidden;
-        leaf.ecx |=
-            bits::kLeaf1EcxX2apic | bits::kLeaf1EcxDeadline | bits::kLeaf1EcxHypervisor;
+        leaf.ecx |= bits::kLeaf1EcxX2apic | bits::kLeaf1EcxDeadline | bits::kLeaf1EcxHypervisor;
         leaf.edx &= ~(bits::kLeaf1EdxHidden | bits::kLeaf1EdxHtt);
         leaf.edx |= bits::kLeaf1EdxApic;
         if (shape_.vcpu_count > 1) leaf.edx |= bits::kLeaf1EdxHtt;
@@ -163,17 +163,27 @@ class Shaper {
         leaf.ecx &= ~bits::kExt1EcxHidden;
         if (is_intel_) return;
         leaf.ecx &= ~bits::kExt1EcxCmpLegacy;
-        leaf.ecx |= bits::kExt1EcxTopology;
+        if (has_amd_topology()) leaf.ecx |= bits::kExt1EcxTopology;
         if (shape_.vcpu_count > 1) leaf.ecx |= bits::kExt1EcxCmpLegacy;
     }
 
     void add_basic() {
         add({.function = 0x6, .eax = bits::kLeaf6EaxArat});
         // One thread a core, all cores in one package.
-        add({.function = 0xb, .index = 0, .flags = kSignificantIndex, .eax = 0, .ebx = 1,
-             .ecx = 0u | 1u << 8, .edx = apic_id_});
-        add({.function = 0xb, .index = 1, .flags = kSignificantIndex, .eax = id_bits_,
-             .ebx = shape_.vcpu_count, .ecx = 1u | 2u << 8, .edx = apic_id_});
+        add({.function = 0xb,
+             .index = 0,
+             .flags = kSignificantIndex,
+             .eax = 0,
+             .ebx = 1,
+             .ecx = 0u | 1u << 8,
+             .edx = apic_id_});
+        add({.function = 0xb,
+             .index = 1,
+             .flags = kSignificantIndex,
+             .eax = id_bits_,
+             .ebx = shape_.vcpu_count,
+             .ecx = 1u | 2u << 8,
+             .edx = apic_id_});
         add({.function = 0xb, .index = 2, .flags = kSignificantIndex, .ecx = 2, .edx = apic_id_});
 
         // The crystal ticks as the TSC does, which is also the rate of our APIC timer.
@@ -184,18 +194,22 @@ class Shaper {
 
     // The signature lets Linux use x2APIC without interrupt remapping.
     void add_hypervisor() {
-        add({.function = kHypervisorBase, .eax = kHypervisorBase + 1, .ebx = 0x4b4d564b,
-             .ecx = 0x564b4d56, .edx = 0x4d});
+        add({.function = kHypervisorBase,
+             .eax = kHypervisorBase + 1,
+             .ebx = 0x4b4d564b,
+             .ecx = 0x564b4d56,
+             .edx = 0x4d});
         add({.function = kHypervisorBase + 1, .eax = bits::kKvmFeatureNopIoDelay});
     }
 
     void add_extended() {
         if (find_leaf(leaves_, 0x80000007) == nullptr)
             add({.function = 0x80000007, .edx = bits::kExt7EdxInvariantTsc});
-        if (!is_intel_ && max_extended_ >= 0x8000001e)
+        if (has_amd_topology())
             add({.function = 0x8000001e, .eax = apic_id_, .ebx = apic_id_ & 0xff});
     }
 
+    bool has_amd_topology() const { return !is_intel_ && max_extended_ >= 0x8000001e; }
     void add(const CpuidLeaf& leaf) { leaves_.push_back(leaf); }
 
     std::span<const CpuidLeaf> common_;

@@ -5,7 +5,9 @@
 
 namespace vsmp::cpu::bits {
 
-constexpr std::uint32_t bit(unsigned n) { return 1u << n; }
+constexpr std::uint32_t bit(unsigned n) {
+    return 1u << n;
+}
 template <class... Bits>
 constexpr std::uint32_t mask(Bits... n) {
     return (0u | ... | bit(static_cast<unsigned>(n)));

@@ -91,7 +91,8 @@ Result<std::vector<CpuidLeaf>> intersect(std::span<const std::vector<CpuidLeaf>>
         std::erase_if(common, [&](const CpuidLeaf& leaf) {
             return find_leaf(hosts[i], leaf.function, leaf.index) == nullptr;
         });
-        for (CpuidLeaf& leaf : common) narrow(leaf, *find_leaf(hosts[i], leaf.function, leaf.index));
+        for (CpuidLeaf& leaf : common)
+            narrow(leaf, *find_leaf(hosts[i], leaf.function, leaf.index));
     }
     return common;
 }

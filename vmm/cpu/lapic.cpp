@@ -9,9 +9,13 @@ namespace {
 
 constexpr unsigned kFirstLegalVector = 16;
 
-unsigned priority_class(unsigned vector) { return vector >> 4; }
+unsigned priority_class(unsigned vector) {
+    return vector >> 4;
+}
 
-std::uint8_t vector_of(std::uint32_t lvt_entry) { return static_cast<std::uint8_t>(lvt_entry); }
+std::uint8_t vector_of(std::uint32_t lvt_entry) {
+    return static_cast<std::uint8_t>(lvt_entry);
+}
 
 }  // namespace
 
@@ -104,8 +108,8 @@ void LocalApic::advance(GuestTsc now) {
 
 std::optional<GuestTsc> LocalApic::next_deadline() const {
     const std::uint32_t entry = lvt_[Lvt::timer];
-    const bool noticeable = software_enabled() && (entry & reg::kLvtMasked) == 0 &&
-                            !requested_.test(vector_of(entry));
+    const bool noticeable =
+        software_enabled() && (entry & reg::kLvtMasked) == 0 && !requested_.test(vector_of(entry));
     return noticeable ? timer_.expiry() : std::nullopt;
 }
 

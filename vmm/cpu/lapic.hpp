@@ -28,8 +28,8 @@ enum class ApicRole : std::uint8_t { bootstrap, application };
 // What a register write does beyond this local APIC.
 struct ApicEffects {
     std::optional<Ipi> ipi;
-    std::optional<std::uint8_t> eoi;      // of a level-triggered vector: tell the I/O APICs
-    std::optional<ApicAddress> address;   // changed: tell whoever routes interrupts
+    std::optional<std::uint8_t> eoi;     // of a level-triggered vector: tell the I/O APICs
+    std::optional<ApicAddress> address;  // changed: tell whoever routes interrupts
 };
 
 class LocalApic {
@@ -75,8 +75,8 @@ class LocalApic {
     // Leaves the low bits of TPR alone when CR8 did not change.
     void set_cr8(std::uint8_t value);
 
-    static constexpr std::size_t kEncodedSize = 2 + 1 + 8 + 2 + 4 * 4 + 6 * 4 + 2 * 4 + 8 + 96 +
-                                                ApicTimer::kEncodedSize;
+    static constexpr std::size_t kEncodedSize =
+        2 + 1 + 8 + 2 + 4 * 4 + 6 * 4 + 2 * 4 + 8 + 96 + ApicTimer::kEncodedSize;
     void encode(ByteWriter& to) const;
     // Comes from another node: an error for what no LocalApic could have encoded.
     static Result<LocalApic> decode(ByteReader& from);
@@ -92,8 +92,7 @@ class LocalApic {
     std::uint32_t logical_destination() const;
     std::optional<std::uint32_t> read_plain(std::uint32_t offset, GuestTsc now);
     // nullopt: no such register, or not writable.
-    std::optional<ApicEffects> write_plain(std::uint32_t offset, std::uint32_t value,
-                                           GuestTsc now);
+    std::optional<ApicEffects> write_plain(std::uint32_t offset, std::uint32_t value, GuestTsc now);
     void write_spurious(std::uint32_t value);
     void write_lvt(Lvt which, std::uint32_t value);
     std::optional<std::uint8_t> end_of_interrupt();

@@ -106,8 +106,8 @@ std::optional<Ipi> LocalApic::send(std::uint64_t command) {
     ipi.delivery = static_cast<DeliveryMode>(command >> 8 & 7);
     ipi.vector = static_cast<std::uint8_t>(command);
     ipi.shorthand = static_cast<Shorthand>(command >> 18 & 3);
-    ipi.to.mode = (command & reg::kIcrLogical) != 0 ? DestinationMode::logical
-                                                    : DestinationMode::physical;
+    ipi.to.mode =
+        (command & reg::kIcrLogical) != 0 ? DestinationMode::logical : DestinationMode::physical;
     const bool wide = mode() == ApicMode::x2apic;
     ipi.to.width = wide ? DestinationWidth::bits32 : DestinationWidth::bits8;
     ipi.to.id = static_cast<std::uint32_t>(command >> (wide ? 32 : 56));
@@ -215,7 +215,7 @@ std::optional<ApicEffects> LocalApic::write_msr(std::uint32_t index, std::uint64
 
     // 10.12.1.3: setting a reserved bit raises #GP, and EOI and ESR take nothing but 0.
     std::uint64_t allowed = 0;
-    if (is_lvt(offset)) allowed = reg::lvt_writable(reg::lvt_index(offset)) | 0x1000;
+    if (is_lvt(offset)) allowed = reg::lvt_writable(reg::lvt_index(offset)) | reg::kLvtReadOnly;
     switch (offset) {
         case reg::kIcrLow:
             allowed = 0xffffffff00000000 | reg::kIcrLowMask | 0x1000;

@@ -60,19 +60,21 @@ Result<LocalApic> LocalApic::decode(ByteReader& from) {
 
     constexpr std::uint32_t kErrors =
         reg::kSendIllegalVector | reg::kReceiveIllegalVector | reg::kIllegalRegister;
-    const bool x2apic_alone = (apic.base_ & (reg::kBaseX2apic | reg::kBaseEnable)) == reg::kBaseX2apic;
-    const bool timer_agrees = (apic.lvt_[Lvt::timer] & reg::kTimerModeMask) >> reg::kTimerModeShift ==
-                              static_cast<std::uint32_t>(apic.timer_.mode());
+    const bool x2apic_alone =
+        (apic.base_ & (reg::kBaseX2apic | reg::kBaseEnable)) == reg::kBaseX2apic;
+    const bool timer_agrees =
+        (apic.lvt_[Lvt::timer] & reg::kTimerModeMask) >> reg::kTimerModeShift ==
+        static_cast<std::uint32_t>(apic.timer_.mode());
     bool lvt_possible = true;
     for (std::size_t i = 0; i < apic.lvt_.size(); ++i)
         lvt_possible = lvt_possible && (apic.lvt_[i] & ~reg::lvt_writable(i)) == 0;
-    const bool possible =
-        role <= 1 && reserved_8 == 0 && reserved_32 == 0 && id.value() < kMaxVcpus &&
-        !x2apic_alone && lvt_possible && (apic.spurious_ & ~reg::kSpuriousMask) == 0 &&
-        (apic.ldr_ & 0x00ffffff) == 0 && (apic.dfr_ & 0x0fffffff) == 0x0fffffff &&
-        ((apic.error_status_ | apic.errors_seen_) & ~kErrors) == 0 && timer_agrees &&
-        (apic.command_ & 0xffffffff & ~reg::kIcrLowMask) == 0 &&
-        ((apic.requested_.word(0) | apic.in_service_.word(0)) & 0xffff) == 0;
+    const bool possible = role <= 1 && reserved_8 == 0 && reserved_32 == 0 &&
+                          id.value() < kMaxVcpus && !x2apic_alone && lvt_possible &&
+                          (apic.spurious_ & ~reg::kSpuriousMask) == 0 &&
+                          (apic.ldr_ & 0x00ffffff) == 0 && (apic.dfr_ & 0x0fffffff) == 0x0fffffff &&
+                          ((apic.error_status_ | apic.errors_seen_) & ~kErrors) == 0 &&
+                          timer_agrees && (apic.command_ & 0xffffffff & ~reg::kIcrLowMask) == 0 &&
+                          ((apic.requested_.word(0) | apic.in_service_.word(0)) & 0xffff) == 0;
     if (!possible) return Error{"local APIC: impossible state"};
     return apic;
 }

@@ -157,8 +157,8 @@ void VcpuRunner::on_apic_access(const kvm::MmioExit& exit) {
             const std::uint32_t value = apic_.read_register(reg, now);
             for (std::size_t i = 0; i < exit.data.size(); ++i) {
                 const std::size_t byte = first_byte + i;
-                exit.data[i] = byte < 4 ? static_cast<std::byte>(value >> (8 * byte) & 0xff)
-                                        : std::byte{0};
+                exit.data[i] =
+                    byte < 4 ? static_cast<std::byte>(value >> (8 * byte) & 0xff) : std::byte{0};
             }
             return;
         }

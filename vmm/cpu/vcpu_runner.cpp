@@ -27,7 +27,9 @@ VcpuRunner::VcpuRunner(Setup setup, VcpuHost& host)
     thread_ = std::thread([this] { thread_main(); });
 }
 
-VcpuRunner::~VcpuRunner() { stop(); }
+VcpuRunner::~VcpuRunner() {
+    stop();
+}
 
 void VcpuRunner::stop() {
     mailbox_.request_stop();
@@ -47,9 +49,9 @@ void VcpuRunner::thread_main() {
     for (;;) {
         const bool runs = can_run();
         const auto deadline = activity() == Activity::halted ? apic_.next_deadline() : std::nullopt;
-        auto contents = runs ? mailbox_.take()
-                             : mailbox_.wait(deadline ? std::optional(host_time_of(*deadline))
-                                                      : std::nullopt);
+        auto contents =
+            runs ? mailbox_.take()
+                 : mailbox_.wait(deadline ? std::optional(host_time_of(*deadline)) : std::nullopt);
         if (apply(std::move(contents)) == Outcome::stop) break;
         if (can_run()) run_once();
     }

@@ -22,6 +22,9 @@
 namespace vsmp {
 namespace {
 
+// The hold time is set for the hosts at hand: a fetch takes a few of it at most.
+constexpr int kRoundTripHolds = 4;
+
 class NodeImpl final : public Node {
   public:
     NodeImpl(NodeSetup setup, NodeObserver& observer)
@@ -95,7 +98,8 @@ Result<void> NodeImpl::make_memory() {
     VSMP_TRY_ASSIGN(userfault_,
                     UserfaultFd::watch({memory_->guest_base(), layout_->total_bytes()}));
     broker_.emplace(setup_.self, HomeMap{cell_pages},
-                    coherence::hold_limits(setup_.self, cells.size(), setup_.guest.hold),
+                    coherence::hold_limits(setup_.self, cells.size(), setup_.guest.hold,
+                                           kRoundTripHolds * setup_.guest.hold),
                     *memory_, *userfault_);
     return {};
 }

@@ -53,7 +53,9 @@ struct TestNode {
         : memory(*GuestMemory::create(homes.page_count())),
           userfault(*UserfaultFd::watch({memory.guest_base(), homes.page_count() * kPageSize})),
           fabric(self, wire),
-          broker(self, homes, coherence::hold_limits(self, homes.node_count(), std::chrono::microseconds(200)), memory,
+          broker(self, homes, coherence::hold_limits(self, homes.node_count(), std::chrono::microseconds(200),
+                                     std::chrono::milliseconds(1)),
+                 memory,
                  userfault) {
         broker.attach(&fabric);
     }

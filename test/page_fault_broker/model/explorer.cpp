@@ -6,8 +6,8 @@
 namespace vsmp::coherence::model {
 
 std::ostream& operator<<(std::ostream& out, const Finding& finding) {
-    out << finding.states << " states, " << finding.transitions << " transitions, "
-        << finding.ends << " ends, at most " << finding.most_in_flight << " messages in flight";
+    out << finding.states << " states, " << finding.transitions << " transitions, " << finding.ends
+        << " ends, at most " << finding.most_in_flight << " messages in flight";
     if (finding.problem.empty()) return out;
     out << "\nproblem: " << finding.problem << '\n';
     for (const std::string& step : finding.path) out << "    " << step << '\n';
@@ -110,8 +110,7 @@ std::string Explorer::describe_edge(StateStore::Index from, StateStore::Index to
 
 void Explorer::fail(const char* problem, StateStore::Index at, const Transition* last) {
     finding_.problem = problem;
-    if (last)
-        finding_.path.push_back(describe(model_, unpack(model_, store_[at].state), *last));
+    if (last) finding_.path.push_back(describe(model_, unpack(model_, store_[at].state), *last));
     for (; at != 0; at = store_[at].parent)
         finding_.path.push_back(describe_edge(store_[at].parent, at));
     std::ranges::reverse(finding_.path);

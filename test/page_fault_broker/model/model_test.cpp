@@ -69,10 +69,8 @@ TEST_P(Protocol, TwoPagesThreeNodesEachNeedsBoth) {
 }
 
 TEST_P(Protocol, TwoPagesThreeNodesCopying) {
-    expect_sound({.homes = {0, 1},
-                  .vcpus = {0, 1, 2},
-                  .instructions = {kCopy, kCopyBack},
-                  .length = 1});
+    expect_sound(
+        {.homes = {0, 1}, .vcpus = {0, 1, 2}, .instructions = {kCopy, kCopyBack}, .length = 1});
 }
 
 INSTANTIATE_TEST_SUITE_P(HoldEndsAnyTime, Protocol, testing::Values(HoldModel::ends_any_time));
@@ -92,8 +90,8 @@ TEST_P(Progress, TwoPagesThreeNodesEachNeedsBothTwice) {
 TEST_P(Progress, TwoPagesThreeNodesEveryInstruction) {
     expect_sound({.homes = {0, 1},
                   .vcpus = {0, 1, 2},
-                  .instructions = {kRead, kWrite, kReadOther, kWriteBoth, kWriteBothReversed,
-                                   kCopy, kCopyBack},
+                  .instructions = {kRead, kWrite, kReadOther, kWriteBoth, kWriteBothReversed, kCopy,
+                                   kCopyBack},
                   .length = 1});
 }
 

@@ -7,7 +7,9 @@
 namespace vsmp::coherence::model {
 namespace {
 
-NodeId node_id(std::size_t node) { return NodeId{static_cast<std::uint8_t>(node)}; }
+NodeId node_id(std::size_t node) {
+    return NodeId{static_cast<std::uint8_t>(node)};
+}
 
 bool for_directory(MessageKind kind) {
     return kind == MessageKind::read_request || kind == MessageKind::write_request ||
@@ -86,8 +88,8 @@ void Performer::deliver(std::size_t position) {
                                  .page = PageNumber{message.page},
                                  .requester = NodeId{message.requester},
                                  .acks = message.acks}};
-    const bool grant = message.kind == MessageKind::exclusive_data ||
-                       message.kind == MessageKind::upgrade_grant;
+    const bool grant =
+        message.kind == MessageKind::exclusive_data || message.kind == MessageKind::upgrade_grant;
     if (grant && model_.mutation == Mutation::grant_before_acks) event.message.acks = 0;
     local(message.to, message.page, event, message.current);
 }
@@ -97,9 +99,9 @@ void Performer::directory(std::size_t node, const InFlight& in) {
         problem_ = "a request went to a node that is not the page's home";
         return;
     }
-    const HomeStep result = step(
-        node_id(node), world_.home[in.page],
-        {.kind = in.kind, .page = PageNumber{in.page}, .requester = NodeId{in.requester}});
+    const HomeStep result =
+        step(node_id(node), world_.home[in.page],
+             {.kind = in.kind, .page = PageNumber{in.page}, .requester = NodeId{in.requester}});
     world_.home[in.page] = result.next;
     const auto invalidates = [](const Action& a) {
         return a.message.kind == MessageKind::invalidate;
@@ -227,7 +229,8 @@ void Performer::write(std::size_t node, std::size_t page) {
 
 // A vCPU whose last fault is still on its way (it was woken before) cannot raise another one; what
 // it would do then it does a little later.
-bool can_attempt(const Model& model, const World& world, std::size_t vcpu, std::size_t instruction) {
+bool can_attempt(const Model& model, const World& world, std::size_t vcpu,
+                 std::size_t instruction) {
     return !world.vcpus[vcpu].fault ||
            !first_missing(world, model.vcpus[vcpu], model.instructions[instruction]);
 }
@@ -374,13 +377,14 @@ const char* broken_end(const Model& model, const World& world) {
 }
 
 std::string describe(const Model& model, const World& world, Transition t) {
-    static constexpr const char* kKinds[] = {"",           "read_request",   "write_request",
-                                             "forward_read", "forward_write", "invalidate",
-                                             "invalidate_ack", "shared_data", "exclusive_data",
-                                             "upgrade_grant", "done"};
+    static constexpr const char* kKinds[] = {
+        "",           "read_request",   "write_request", "forward_read",   "forward_write",
+        "invalidate", "invalidate_ack", "shared_data",   "exclusive_data", "upgrade_grant",
+        "done"};
     std::ostringstream out;
-    const auto vcpu = [&] { return "vCPU " + std::to_string(t.a) + " on node " +
-                                   std::to_string(model.vcpus[t.a]); };
+    const auto vcpu = [&] {
+        return "vCPU " + std::to_string(t.a) + " on node " + std::to_string(model.vcpus[t.a]);
+    };
     switch (t.kind) {
         case Transition::Kind::deliver: {
             const InFlight& m = world.messages[t.a];

@@ -46,8 +46,9 @@ enum class HoldModel : std::uint8_t {
     // What HoldTable and sensible limits give: the vCPU for which a page was obtained runs before
     // the hold is over; while it waits for another page, its pages stay until the burst is cut; and
     // a cut is slower than everything else: it happens when nothing else can, and to the waiting
-    // vCPU on the node with the shortest limit, the first one. (That limits grow with defeats is
-    // not modelled: with finite programs the order need not change.)
+    // vCPU on the node with the least patience, the first one. HoldTable draws patience, so that
+    // some node again and again has more than the others together; the model takes such a draw for
+    // given, and the simulation, which has the real HoldTable, shows that it comes.
     slower_than_network,
 };
 
@@ -85,8 +86,8 @@ struct Vcpu {
     std::uint8_t left = 0;         // instructions to start
     std::uint8_t instruction = 0;  // 1 + index of the one under way, 0: none
     bool waiting = false;
-    std::uint8_t waits_for = 0;    // page
-    bool fault = false;            // a fault of it has not reached the data plane yet
+    std::uint8_t waits_for = 0;  // page
+    bool fault = false;          // a fault of it has not reached the data plane yet
     std::uint8_t fault_page = 0;
     Access fault_access{};
 

@@ -45,7 +45,7 @@ TEST_F(Micro, EveryVcpuStartsAtCpl3OnItsOwnStack) {
         EXPECT_EQ(state.rdx, 16 * kMiB);
         EXPECT_EQ(state.cs.dpl, 3);
         EXPECT_EQ(state.ss.dpl, 3);
-        EXPECT_EQ(state.rflags & 0x200, 0x200u);
+        EXPECT_EQ(state.rflags, 0x3202u) << "interrupts on, IOPL 3";
         EXPECT_EQ(state.xcr0, 7u);
         EXPECT_NE(state.cr4 & 0x40000, 0u);
         EXPECT_EQ(state.rsp % 16, 8u);
@@ -55,6 +55,7 @@ TEST_F(Micro, EveryVcpuStartsAtCpl3OnItsOwnStack) {
         }
     }
     EXPECT_EQ(peek<std::uint64_t>(written_at(*image, image->start[0].rcx), 8), 8u);
+    EXPECT_EQ(peek<std::uint64_t>(written_at(*image, image->start[0].rcx), 128), 7u) << "XCR0";
 }
 
 TEST_F(Micro, EachTssHasAStackWithTheVcpusNumberAboveTheFrame) {

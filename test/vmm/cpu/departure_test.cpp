@@ -44,7 +44,13 @@ struct DepartureTest : ::testing::Test {
 // handler counts and tells; none may be lost, none may come twice.
 TEST_F(DepartureTest, InterruptsAreNeitherLostNorDoubled) {
     Asm().x2apic(kBootstrap).out(0x10, 0).sti().hlt().raw({0xeb, 0xfd}).at(guest, kCode);
-    Asm().push_all().inc64(TinyGuest::kData).eoi().out(0x11, 1).pop_all().iretq()
+    Asm()
+        .push_all()
+        .inc64(TinyGuest::kData)
+        .eoi()
+        .out(0x11, 1)
+        .pop_all()
+        .iretq()
         .at(guest, kHandler);
     guest.gate(0x70, kHandler);
     TinyNode a(guest, host, 1, &transplant), b(guest, host, 1, &transplant);
@@ -65,8 +71,10 @@ TEST_F(DepartureTest, InterruptsAreNeitherLostNorDoubled) {
 TEST_F(DepartureTest, TimersTravel) {
     // The handler sets the next deadline two million ticks ahead.
     const auto arm = [](Asm& code) {
-        code.rdtsc().raw({0x05, 0x80, 0x84, 0x1e, 0x00, 0x83, 0xd2, 0x00}).mov_ecx(0x6e0).raw(
-            {0x0f, 0x30});
+        code.rdtsc()
+            .raw({0x05, 0x80, 0x84, 0x1e, 0x00, 0x83, 0xd2, 0x00})
+            .mov_ecx(0x6e0)
+            .raw({0x0f, 0x30});
     };
     Asm code, handler;
     code.x2apic(kBootstrap).wrmsr(0x832, 0x40040);
@@ -92,8 +100,9 @@ TEST_F(DepartureTest, TimersTravel) {
 // The order to leave meets a vCPU in the middle of port input: the value it was given must arrive.
 TEST_F(DepartureTest, PendingInputIsFinishedFirst) {
     // L: in eax,0x21; cmp eax,0x21212121; jne F; inc qword [data]; jmp L; F: out 0x66,eax; hlt
-    Asm().raw({0xe5, 0x21, 0x3d, 0x21, 0x21, 0x21, 0x21, 0x75, 0x0a, 0x48, 0xff, 0x04, 0x25, 0x00,
-               0x00, 0x80, 0x00, 0xeb, 0xed, 0xe7, 0x66, 0xf4})
+    Asm()
+        .raw({0xe5, 0x21, 0x3d, 0x21, 0x21, 0x21, 0x21, 0x75, 0x0a, 0x48, 0xff,
+              0x04, 0x25, 0x00, 0x00, 0x80, 0x00, 0xeb, 0xed, 0xe7, 0x66, 0xf4})
         .at(guest, kCode);
     TinyNode a(guest, host, 1, &transplant), b(guest, host, 1, &transplant);
     a[0].start(a.boot_at(kCode));

@@ -176,9 +176,8 @@ class FakeTransplant {
   public:
     VcpuTransplant functions() {
         return {.capture = [this](kvm::Vcpu& vcpu) { return capture(vcpu); },
-                .restore = [this](kvm::Vcpu& vcpu, const shipper::VcpuState&) {
-                    return restore(vcpu);
-                }};
+                .restore = [this](kvm::Vcpu& vcpu,
+                                  const shipper::VcpuState&) { return restore(vcpu); }};
     }
     bool refuse_capture = false, refuse_restore = false;
     kvm_regs captured_regs() const { return regs_; }
@@ -224,8 +223,8 @@ class TinyNode {
                     .role = i == 0 ? ApicRole::bootstrap : ApicRole::application,
                     .tsc_khz = khz,
                     .signature = 0x306d4,
-                    .transplant = transplant != nullptr ? transplant->functions()
-                                                        : VcpuTransplant{},
+                    .transplant =
+                        transplant != nullptr ? transplant->functions() : VcpuTransplant{},
                 },
                 host));
         }

@@ -22,7 +22,13 @@ struct RunnerTest : ::testing::Test {
 
 TEST_F(RunnerTest, PortsAndMmioReachTheHost) {
     FakeHost host(1);
-    Asm().in_eax(0x21).out_eax(0x22).store32(0xd0001234, 77).load32(0xd0000000).out_eax(0x23).hlt()
+    Asm()
+        .in_eax(0x21)
+        .out_eax(0x22)
+        .store32(0xd0001234, 77)
+        .load32(0xd0000000)
+        .out_eax(0x23)
+        .hlt()
         .at(guest, kCode);
     TinyNode node(guest, host, 1);
     node[0].start(node.boot_at(kCode));
@@ -34,8 +40,15 @@ TEST_F(RunnerTest, PortsAndMmioReachTheHost) {
 
 TEST_F(RunnerTest, MsrsAreOursHarmlessOrRefused) {
     FakeHost host(1);
-    Asm().x2apic(kBootstrap).rdmsr(0x803).out_eax(0x10).rdmsr(0x1a2).out_eax(0x11)
-        .rdmsr(0x12345).hlt().at(guest, kCode);
+    Asm()
+        .x2apic(kBootstrap)
+        .rdmsr(0x803)
+        .out_eax(0x10)
+        .rdmsr(0x1a2)
+        .out_eax(0x11)
+        .rdmsr(0x12345)
+        .hlt()
+        .at(guest, kCode);
     Asm().out(0x0d, 13).hlt().at(guest, kHandler);
     guest.gate(13, kHandler);
     TinyNode node(guest, host, 1);
@@ -52,8 +65,14 @@ TEST_F(RunnerTest, MsrsAreOursHarmlessOrRefused) {
 
 TEST_F(RunnerTest, XapicRegistersAreMemoryMapped) {
     FakeHost host(1);
-    Asm().load32(0xfee00030).out_eax(0x10).store32(0xfee000d0, 0x5a000000).load32(0xfee000d0)
-        .out_eax(0x11).hlt().at(guest, kCode);
+    Asm()
+        .load32(0xfee00030)
+        .out_eax(0x10)
+        .store32(0xfee000d0, 0x5a000000)
+        .load32(0xfee000d0)
+        .out_eax(0x11)
+        .hlt()
+        .at(guest, kCode);
     TinyNode node(guest, host, 1);
     node[0].start(node.boot_at(kCode));
     EXPECT_EQ(host.next_output(), (Output{VcpuId(0), 0x10, 0x50014}));
@@ -62,9 +81,18 @@ TEST_F(RunnerTest, XapicRegistersAreMemoryMapped) {
 
 TEST_F(RunnerTest, TheDeadlineTimerWakesAHaltedVcpu) {
     FakeHost host(1);
-    Asm().x2apic(kBootstrap).wrmsr(0x832, 0x40040).rdtsc()
+    Asm()
+        .x2apic(kBootstrap)
+        .wrmsr(0x832, 0x40040)
+        .rdtsc()
         .raw({0x05, 0x40, 0x42, 0x0f, 0x00, 0x83, 0xd2, 0x00})  // add eax,1000000; adc edx,0
-        .mov_ecx(0x6e0).raw({0x0f, 0x30}).sti().hlt().out(0x11, 2).hlt().at(guest, kCode);
+        .mov_ecx(0x6e0)
+        .raw({0x0f, 0x30})
+        .sti()
+        .hlt()
+        .out(0x11, 2)
+        .hlt()
+        .at(guest, kCode);
     Asm().out(0x10, 1).eoi().iretq().at(guest, kHandler);
     guest.gate(0x40, kHandler);
     TinyNode node(guest, host, 1);
@@ -76,8 +104,14 @@ TEST_F(RunnerTest, TheDeadlineTimerWakesAHaltedVcpu) {
 TEST_F(RunnerTest, ThePeriodicTimerInterruptsARunningVcpu) {
     FakeHost host(1);
     // Divide by 1, periodic, vector 0x41, every million ticks; then spin.
-    Asm().x2apic(kBootstrap).wrmsr(0x83e, 0xb).wrmsr(0x832, 0x20041).wrmsr(0x838, 1'000'000).sti()
-        .jmp_self().at(guest, kCode);
+    Asm()
+        .x2apic(kBootstrap)
+        .wrmsr(0x83e, 0xb)
+        .wrmsr(0x832, 0x20041)
+        .wrmsr(0x838, 1'000'000)
+        .sti()
+        .jmp_self()
+        .at(guest, kCode);
     Asm().push_all().out(0x10, 1).eoi().pop_all().iretq().at(guest, kHandler);
     guest.gate(0x41, kHandler);
     TinyNode node(guest, host, 1);
@@ -87,7 +121,11 @@ TEST_F(RunnerTest, ThePeriodicTimerInterruptsARunningVcpu) {
 
 TEST_F(RunnerTest, InitAndSipiStartAVcpu) {
     FakeHost host(2);
-    Asm().x2apic(kBootstrap).wrmsr(0x830, 0x1'0000'4500).wrmsr(0x830, 0x1'0000'4612).hlt()
+    Asm()
+        .x2apic(kBootstrap)
+        .wrmsr(0x830, 0x1'0000'4500)
+        .wrmsr(0x830, 0x1'0000'4612)
+        .hlt()
         .at(guest, kCode);
     // Real mode at 0x12000: mov al,0x33; out 0x10,al; L: hlt; jmp L
     guest.code(0x12000, {0xb0, 0x33, 0xe6, 0x10, 0xf4, 0xeb, 0xfd});
@@ -140,11 +178,15 @@ TEST_F(RunnerTest, NmiWakesAVcpuThatHaltedWithInterruptsOff) {
 TEST_F(RunnerTest, TaskPriorityHoldsInterruptsBack) {
     FakeHost host(1);
     // CR8 = 5 keeps 0x50 out until it is lowered; the guest tells in between.
-    Asm().x2apic(kBootstrap)
+    Asm()
+        .x2apic(kBootstrap)
         .raw({0x6a, 0x05, 0x58, 0x44, 0x0f, 0x22, 0xc0})  // push 5; pop rax; mov cr8,rax
-        .sti().wrmsr(0x83f, 0x50).out(0x10, 1)
-        .raw({0x31, 0xc0, 0x44, 0x0f, 0x22, 0xc0})        // xor eax,eax; mov cr8,rax
-        .hlt().at(guest, kCode);
+        .sti()
+        .wrmsr(0x83f, 0x50)
+        .out(0x10, 1)
+        .raw({0x31, 0xc0, 0x44, 0x0f, 0x22, 0xc0})  // xor eax,eax; mov cr8,rax
+        .hlt()
+        .at(guest, kCode);
     Asm().push_all().out(0x11, 2).eoi().pop_all().iretq().at(guest, kHandler);
     guest.gate(0x50, kHandler);
     TinyNode node(guest, host, 1);
