@@ -34,6 +34,8 @@ class FakeNode final : public Node {
         if (const auto* link = std::get_if<AfPacketLink>(&setup_.guest.nodes[0].link))
             say("link " + link->interface +
                 (::if_nametoindex(link->interface.c_str()) != 0 ? " exists" : " is missing"));
+        if (std::holds_alternative<VhostUserLink>(setup_.guest.nodes[0].link))
+            say("link vhost-user");
         say("ready");
         return {};
     }
@@ -76,7 +78,8 @@ inline NodeFacts fake_facts() {
     return {.host_kernel = "6.12.0-fake",
             .tsc_khz = 2'000'000,
             .nested_paging = true,
-            .cpuid = {{.function = 1, .eax = 7}}};
+            .cpuid = {{.function = 0, .eax = 1, .ebx = 0x68747541, .ecx = 0x444d4163, .edx = 0x69746e65},
+                      {.function = 1, .eax = 7}}};
 }
 
 }  // namespace vsmp::control

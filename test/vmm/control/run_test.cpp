@@ -25,6 +25,7 @@ class RunTest : public testing::Test {
         ::setenv("XDG_RUNTIME_DIR", pattern.c_str(), 1);
         ::unsetenv("VSMP_FAKE_FAULT");
         name_ = dir_.filename();
+        fs::create_directory(dir_ / "vsmp");
         std::string kernel(kKernelBytes, '\0');
         kernel.replace(0x202, 4, "HdrS");
         write("kernel", kernel);
@@ -125,6 +126,26 @@ TEST_F(RunTest, ThreeNodesAreJoinedByABridge) {
     EXPECT_EQ(program.wait(), 0);
 }
 
+// Without CAP_SYS_ADMIN, even for root.
+TEST_F(RunTest, WithoutTheRightToMakeInterfacesTwoNodesUseVhostUser) {
+    if (::geteuid() != 0 || !fs::exists("/usr/bin/setpriv"))
+        GTEST_SKIP() << "needs root and setpriv to give a right away";
+    const auto run_without = [&](int nodes) {
+        return Program{{"/usr/bin/setpriv", "--bounding-set=-sys_admin", VSMP_RUN,
+                        "--node-program", VSMP_FAKE_NODE, guest(nodes)}};
+    };
+    Program two = run_without(2);
+    ASSERT_TRUE(two.wait_for("ready")) << two.errors;
+    EXPECT_TRUE(has(two.output, "link vhost-user")) << two.output;
+    EXPECT_TRUE(has(two.errors, "the nodes are linked by a vhost-user socket")) << two.errors;
+    two.type("off\n");
+    EXPECT_EQ(two.wait(), 0);
+    Program three = run_without(3);
+    EXPECT_EQ(three.wait(), 5);
+    EXPECT_TRUE(has(three.errors, "cannot link 3 nodes: making a network namespace: "))
+        << three.errors;
+}
+
 TEST_F(RunTest, LongOutputArrivesWhole) {
     Program program = run(guest());
     ASSERT_TRUE(program.wait_for("ready"));
@@ -193,6 +214,29 @@ TEST_F(RunTest, BadInputIsOneLineAndStatusTwo) {
     EXPECT_TRUE(has(refuse("/nonexistent.xml", {}), "/nonexistent.xml: No such file"));
     Program usage = run(guest(), {"--unknown"});
     EXPECT_EQ(usage.wait(), 2);
+}
+
+TEST_F(RunTest, InputMayBeNothingAndOutputAFile) {
+    const std::string command = "exec " + std::string{VSMP_RUN} + " --node-program " +
+                                VSMP_FAKE_NODE + " --spread-after ready " + guest() +
+                                " </dev/null >" + (dir_ / "log").string();
+    Program program{{"/bin/sh", "-c", command}};
+    const auto logged = [&] {
+        std::ifstream file{dir_ / "log"};
+        return std::string{std::istreambuf_iterator<char>{file}, {}};
+    };
+    for (int i = 0; i < 1000 && !has(logged(), "ship 1 to 1"); ++i) ::usleep(10'000);
+    EXPECT_TRUE(has(logged(), "ship 1 to 1"));
+    program.signal(SIGINT);
+    EXPECT_EQ(program.wait(), 6);
+}
+
+TEST_F(RunTest, SignalWhileStartingLeavesNothing) {
+    ::setenv("VSMP_FAKE_FAULT", "1=no-links", 1);
+    Program program = run(guest());
+    while (!node_exists()) ::usleep(1000);
+    program.signal(SIGINT);
+    EXPECT_EQ(program.wait(), 6);
 }
 
 TEST_F(RunTest, SignalStopsTheGuest) {
@@ -305,7 +349,6 @@ TEST_F(RunTest, BusyPortOfVsmpd) {
     Program second{{VSMPD, "--listen", "127.0.0.1:" + port}};
     EXPECT_EQ(second.wait(), 1);
     EXPECT_TRUE(has(second.errors, "cannot listen on 127.0.0.1 port " + port)) << second.errors;
-    fs::create_directory(dir_ / "vsmp");
 }
 
 }  // namespace
