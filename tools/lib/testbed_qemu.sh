@@ -7,13 +7,16 @@ hardware_nesting() {
         grep -qsE '^(1|Y)' /sys/module/kvm_amd/parameters/nested /sys/module/kvm_intel/parameters/nested
 }
 
+# One host thread for all CPUs of a machine: with one each, machines that run guests die every few
+# minutes of corrupted kernel memory, or hang (seen with QEMU 7.2 and 10.0, also with a guest of one
+# node); with one for all, never, and a guest of two nodes boots but a quarter slower.
 # Without CMPXCHG16B: after it QEMU 7.2 now and then delivers an interrupt with garbage for RFLAGS,
 # and Linux, which uses it in its allocator, dies of a double fault.
 qemu_cpu() {
     if hardware_nesting; then
         printf '%s\n' -accel kvm -cpu host
     else
-        printf '%s\n' -accel tcg,thread=multi -cpu EPYC,-cx16
+        printf '%s\n' -accel tcg,thread=single -cpu EPYC,-cx16
     fi
 }
 
