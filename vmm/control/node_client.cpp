@@ -2,6 +2,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <limits>
 #include <mutex>
 
@@ -12,6 +13,7 @@ namespace {
 
 constexpr std::size_t kConsoleBacklog = 1u << 20;  // bytes the guest wrote and nobody reads yet
 constexpr std::size_t kConsoleMessage = 64u << 10;
+constexpr auto kLastWords = std::chrono::seconds(2);
 
 // Console bytes on their way from any of the node's threads to the control thread. Bounded: what
 // does not fit is dropped and counted, for the guest must not wait for a terminal.
@@ -49,7 +51,7 @@ class ConsoleBacklog {
 class NodeClient final : public NodeObserver {
   public:
     NodeClient(StreamSocket socket, asio::io_context& io, const NodeServices& services)
-        : io_(io), services_(services) {
+        : io_(io), services_(services), last_words_(io) {
         stream_ = MessageStream::open(
             std::move(socket),
             {.on_message = [this](std::string_view bytes) { return on_message(bytes); },
@@ -98,6 +100,7 @@ class NodeClient final : public NodeObserver {
         wire::ToNode message;
         if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
             return Error{"malformed control message"};
+        if (exit_ == NodeExit::failed && !message.has_stop()) return {};
         if (auto done = handle(message); !done) fail(done.error());
         return {};
     }
@@ -215,11 +218,18 @@ class NodeClient final : public NodeObserver {
             end(NodeExit::orphaned);
     }
 
+    // Then waits for vsmp-run to say stop or close: closing first, with something of its unread,
+    // would reset a TCP connection and lose the message.
     void fail(const Error& error) {
+        if (exit_ == NodeExit::failed) return;
+        exit_ = NodeExit::failed;
         wire::FromNode message;
         message.mutable_failed()->set_message(error.message);
-        exit_ = NodeExit::failed;
-        if (auto sent = stream_->send(message, [this] { io_.stop(); }); !sent) io_.stop();
+        send(message);
+        last_words_.expires_after(kLastWords);
+        last_words_.async_wait([this](boost::system::error_code code) {
+            if (!code) io_.stop();
+        });
     }
 
     void end(NodeExit how) {
@@ -229,6 +239,7 @@ class NodeClient final : public NodeObserver {
 
     asio::io_context& io_;
     const NodeServices& services_;
+    asio::steady_timer last_words_;
     ConsoleBacklog console_;
     std::shared_ptr<MessageStream> stream_;
     Stage stage_ = Stage::hello;

@@ -66,6 +66,7 @@ void MessageStream::read_body(std::size_t size) {
 Result<void> MessageStream::send(const google::protobuf::MessageLite& message,
                                  std::function<void()> on_written) {
     if (state_ != State::open) return Error{"the control connection is closed"};
+    if (write_failed_) return {};  // the reader is about to find out, see on_write_failed
     const std::size_t size = message.ByteSizeLong();
     if (size > limits_.message_bytes) return Error{"control message too large"};
     if (queued_bytes_ + size + kPrefix > limits_.queue_bytes)
@@ -85,7 +86,7 @@ void MessageStream::write_next() {
     asio::async_write(socket_, asio::buffer(outgoing_.front().bytes),
                       [self = shared_from_this()](boost::system::error_code code, std::size_t) {
                           if (self->state_ == State::closed) return;
-                          if (code) return self->fail(end_of_stream(code));
+                          if (code) return self->on_write_failed();
                           const auto on_written = std::move(self->outgoing_.front().on_written);
                           self->queued_bytes_ -= self->outgoing_.front().bytes.size();
                           self->outgoing_.pop_front();
@@ -95,6 +96,13 @@ void MessageStream::write_next() {
                               return self->close();
                           if (on_written) on_written();
                       });
+}
+
+// The peer is gone, but its last words may be here unread: reading goes on, and reports the end.
+void MessageStream::on_write_failed() {
+    write_failed_ = true;
+    outgoing_.clear();
+    if (state_ == State::finishing) close();
 }
 
 void MessageStream::finish() {

@@ -65,12 +65,14 @@ class MessageStream : public std::enable_shared_from_this<MessageStream> {
     void read_length();
     void read_body(std::size_t size);
     void write_next();
+    void on_write_failed();
     void fail(Error error);
 
     StreamSocket socket_;
     StreamHandlers handlers_;
     StreamLimits limits_;
     State state_ = State::open;
+    bool write_failed_ = false;
     std::vector<char> incoming_;
     std::deque<Outgoing> outgoing_;
     std::size_t queued_bytes_ = 0;

@@ -28,7 +28,7 @@ class NodeClientTest : public testing::Test {
                  wire::FromNode message;
                  message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
                  received.push_back(message);
-                 if (message.has_guest_ended()) {
+                 if (message.has_guest_ended() || message.has_failed()) {
                      wire::ToNode stop;
                      stop.mutable_stop();
                      return ours->send(stop);

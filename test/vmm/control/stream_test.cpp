@@ -109,6 +109,17 @@ TEST_F(StreamTest, FullQueueIsAnErrorAndNothingIsLostOfTheRest) {
     EXPECT_EQ(b_.received.size(), 1u);
 }
 
+TEST_F(StreamTest, LastWordsOfAPeerThatIsGoneAreRead) {
+    open(a_, 0);
+    const std::uint8_t bytes[] = {2, 0, 0, 0, 'h', 'i'};
+    ASSERT_EQ(::write(raw(1), bytes, sizeof bytes), ssize_t{sizeof bytes});
+    ::close(std::exchange(raw_, -1));
+    ASSERT_TRUE(a_.stream->send(message(10)));  // fails: nobody is there
+    io_.run();
+    EXPECT_EQ(a_.received, std::vector<std::string>{"hi"});
+    EXPECT_TRUE(a_.closed);
+}
+
 TEST_F(StreamTest, ClosedStreamTakesNothing) {
     open(a_, 0);
     raw(1);
