@@ -16,7 +16,9 @@ NodeVcpus::NodeVcpus(VcpuMachine machine, InterruptHub& interrupts, DeviceAccess
       commands_(commands),
       events_(std::move(events)) {}
 
-NodeVcpus::~NodeVcpus() { stop(); }
+NodeVcpus::~NodeVcpus() {
+    stop();
+}
 
 Result<void> NodeVcpus::create(const MemoryLayout& layout, std::byte* guest_ram,
                                std::uint64_t guest_tsc_offset) {
@@ -98,7 +100,9 @@ void NodeVcpus::capture(VcpuId vcpu, NodeId to) {
         commands_.push(command::CaptureFailed{vcpu});  // it has ended
 }
 
-void NodeVcpus::resume(VcpuId vcpu) { runners_[vcpu.value()]->start(cpu::ResumeStart{}); }
+void NodeVcpus::resume(VcpuId vcpu) {
+    runners_[vcpu.value()]->start(cpu::ResumeStart{});
+}
 
 void NodeVcpus::install(VcpuId vcpu, shipper::VcpuState state) {
     runners_[vcpu.value()]->start(cpu::ArrivalStart{std::move(state)});
@@ -137,7 +141,9 @@ void NodeVcpus::mmio_read(VcpuId vcpu, Gpa gpa, std::span<std::byte> data) {
     devices_.read(vcpu, AddressSpace::mmio, gpa.value(), data);
 }
 
-void NodeVcpus::send_ipi(VcpuId from, const cpu::Ipi& ipi) { interrupts_.send_ipi(from, ipi); }
+void NodeVcpus::send_ipi(VcpuId from, const cpu::Ipi& ipi) {
+    interrupts_.send_ipi(from, ipi);
+}
 
 void NodeVcpus::end_of_interrupt(VcpuId, std::uint8_t vector) {
     devices_.end_of_interrupt(vector);
@@ -148,7 +154,9 @@ void NodeVcpus::apic_address_changed(VcpuId vcpu, const cpu::ApicAddress& addres
     commands_.push(command::Send{.to = std::nullopt, .message = ApicMoved{vcpu, address}});
 }
 
-cpu::GuestTsc NodeVcpus::guest_tsc() { return cpu::GuestTsc{__rdtsc() + guest_tsc_offset_}; }
+cpu::GuestTsc NodeVcpus::guest_tsc() {
+    return cpu::GuestTsc{__rdtsc() + guest_tsc_offset_};
+}
 
 void NodeVcpus::departed(VcpuId vcpu, NodeId, shipper::VcpuState state) {
     std::vector<std::byte> bytes(shipper::kMaxStateBytes);
@@ -162,7 +170,9 @@ void NodeVcpus::capture_failed(VcpuId vcpu, NodeId, const Error&) {
     commands_.push(command::CaptureFailed{vcpu});
 }
 
-void NodeVcpus::installed(VcpuId vcpu) { commands_.push(command::Installed{vcpu}); }
+void NodeVcpus::installed(VcpuId vcpu) {
+    commands_.push(command::Installed{vcpu});
+}
 
 void NodeVcpus::install_failed(VcpuId vcpu, const Error&, const cpu::InterruptStash& unread) {
     // Before the answer: the directory stashes them, and sends them back with the vCPU.
@@ -171,8 +181,7 @@ void NodeVcpus::install_failed(VcpuId vcpu, const Error&, const cpu::InterruptSt
 }
 
 void NodeVcpus::vcpu_failed(VcpuId vcpu, const std::string& text) {
-    events_.guest_ended(GuestEnd::crashed,
-                        "vCPU " + std::to_string(vcpu.value()) + ": " + text);
+    events_.guest_ended(GuestEnd::crashed, "vCPU " + std::to_string(vcpu.value()) + ": " + text);
 }
 
 void NodeVcpus::guest_shutdown(VcpuId vcpu) {
