@@ -218,7 +218,7 @@ void DataPlane::perform(command::CaptureFailed& failed, Instant) {
 
 void DataPlane::perform(command::Installed& installed, Instant now) {
     policy_.on_moved(installed.vcpu, now);
-    directory_.on_installed(installed.vcpu);
+    directory_.on_installed(installed.vcpu, installed.blackout);
 }
 
 void DataPlane::perform(command::InstallFailed& failed, Instant) {

@@ -40,6 +40,7 @@ struct CaptureFailed {
 };
 struct Installed {
     VcpuId vcpu;
+    Duration blackout;  // from its stop on the other node
 };
 struct InstallFailed {
     VcpuId vcpu;

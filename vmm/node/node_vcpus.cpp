@@ -14,7 +14,8 @@ NodeVcpus::NodeVcpus(VcpuMachine machine, InterruptHub& interrupts, DeviceAccess
       interrupts_(interrupts),
       devices_(devices),
       commands_(commands),
-      events_(std::move(events)) {}
+      events_(std::move(events)),
+      stopped_at_(machine_.vcpu_count) {}
 
 NodeVcpus::~NodeVcpus() {
     stop();
@@ -105,6 +106,7 @@ void NodeVcpus::resume(VcpuId vcpu) {
 }
 
 void NodeVcpus::install(VcpuId vcpu, shipper::VcpuState state) {
+    stopped_at_[vcpu.value()] = state.stopped_at;
     runners_[vcpu.value()]->start(cpu::ArrivalStart{std::move(state)});
 }
 
@@ -171,7 +173,12 @@ void NodeVcpus::capture_failed(VcpuId vcpu, NodeId, const Error&) {
 }
 
 void NodeVcpus::installed(VcpuId vcpu) {
-    commands_.push(command::Installed{vcpu});
+    const std::uint64_t ticks = guest_tsc().value() - stopped_at_[vcpu.value()];
+    // Clocks of different hosts agree but so well: a difference below zero shows as 0.
+    const auto signed_ticks = std::max<std::int64_t>(static_cast<std::int64_t>(ticks), 0);
+    const auto khz = static_cast<std::int64_t>(machine_.tsc_khz);
+    const Duration blackout{khz == 0 ? 0 : signed_ticks * 1000 / khz * 1000};
+    commands_.push(command::Installed{vcpu, blackout});
 }
 
 void NodeVcpus::install_failed(VcpuId vcpu, const Error&, const cpu::InterruptStash& unread) {
