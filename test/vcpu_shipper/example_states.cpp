@@ -65,6 +65,7 @@ VcpuState everything_live_state() {
     state.msrs.clear();
     for (std::uint32_t i = 0; i < kMaxMsrs; ++i) state.msrs.push_back({0xc0000000 + i, ~0ull - i});
     state.local_apic.assign(kMaxLocalApicBytes, std::byte{0x5a});
+    state.stopped_at = 0x1122334455667788;
     return state;
 }
 

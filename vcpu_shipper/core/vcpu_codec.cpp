@@ -1,6 +1,6 @@
 // The wire form of a VcpuState, version 1. Little-endian:
 //
-//   version u8, MP state u8, sections u16
+//   version u8, MP state u8, sections u16, stopped at u64
 //   general registers 18 x u64, segments 8 x 16, GDT and IDT 2 x 10, CR0 CR2 CR3 CR4 u64,
 //   CR8 u8, EFER and APIC base u64
 //   XCR0 u64, MXCSR u32, component count u8, components: index u8, then for index >= 2
@@ -41,7 +41,8 @@ enum EventFlag : std::uint16_t {
 };
 
 // No accepted state is longer: components do not overlap, so together they fit the area.
-constexpr std::size_t kFixedBytes = 4 + 18 * 8 + 8 * 16 + 2 * 10 + 4 * 8 + 1 + 2 * 8 + 8 + 4 + 1;
+constexpr std::size_t kFixedBytes =
+    4 + 8 + 18 * 8 + 8 * 16 + 2 * 10 + 4 * 8 + 1 + 2 * 8 + 8 + 4 + 1;
 constexpr std::size_t kExtendedComponents = std::popcount(kShippableXcr0) - 2;
 constexpr std::size_t kXsaveBytes = 1 + kLegacyFpuBytes + 1 + kLegacySseBytes +
                                     (kMaxXsaveArea - kExtendedXsaveOffset) +
@@ -225,6 +226,7 @@ void encode(const VcpuState& state, ByteWriter& to) {
     to.write(kVersion);
     to.write(static_cast<std::uint8_t>(state.mp));
     to.write(sections);
+    to.write(state.stopped_at);
     fields(writer, state.general);
     fields(writer, state.system);
     encode_xsave(state.xsave, to);
@@ -256,6 +258,7 @@ Result<VcpuState> decode(ByteView bytes) {
     state.mp = static_cast<MpState>(mp);
     const auto sections = from.read<std::uint16_t>();
     if ((sections & ~kAllSections) != 0) return Error{"vCPU state: unknown section"};
+    state.stopped_at = from.read<std::uint64_t>();
     fields(reader, state.general);
     fields(reader, state.system);
     state.xsave = decode_xsave(from);

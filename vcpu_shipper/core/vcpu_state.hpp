@@ -117,6 +117,8 @@ struct VcpuState {
     std::array<std::uint64_t, 4> interrupt_bitmap{};
     std::vector<Msr> msrs;              // by index; values of zero are left out
     std::vector<std::byte> local_apic;  // the VMM's own encoding
+    // Guest TSC when it stopped running, for the statistics of whoever receives it.
+    std::uint64_t stopped_at = 0;
     friend bool operator==(const VcpuState&, const VcpuState&) = default;
 };
 

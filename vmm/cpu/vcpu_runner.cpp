@@ -198,6 +198,7 @@ Result<void> VcpuRunner::begin_arrival(const shipper::VcpuState& state) {
 }
 
 void VcpuRunner::depart(NodeId to) {
+    const GuestTsc stopped_at = host_.guest_tsc();
     settle();
     // From here on posts go elsewhere; what was posted before leaves with the vCPU.
     deliver(mailbox_.close());
@@ -207,6 +208,7 @@ void VcpuRunner::depart(NodeId to) {
         return host_.capture_failed(id_, to, Error{"the vCPU has ended"});
     auto state = transplant_.capture(vcpu_);
     if (!state) return host_.capture_failed(id_, to, state.error());
+    state->stopped_at = stopped_at.value();
     state->local_apic = encode_runner_state({resume_as_, apic_});
     host_.departed(id_, to, *std::move(state));
 }

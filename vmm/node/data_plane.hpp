@@ -40,6 +40,7 @@ struct CaptureFailed {
 };
 struct Installed {
     VcpuId vcpu;
+    Duration blackout;  // from its stop on the other node
 };
 struct InstallFailed {
     VcpuId vcpu;
@@ -79,8 +80,8 @@ struct DataPlaneOptions {
     NodeId self;
     std::size_t node_count = 1;
     std::size_t vcpu_count = 1;
-    std::uint64_t guest_tsc_offset = 0;  // node 0 decides it; others learn it
-    std::uint64_t host_id = 0;           // of the running host kernel
+    std::uint64_t guest_tsc_offset = 0;             // node 0 decides it; others learn it
+    std::uint64_t host_id = 0;                      // of the running host kernel
     Duration spin = std::chrono::microseconds(20);  // polling before sleeping
 };
 

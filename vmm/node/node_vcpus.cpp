@@ -14,9 +14,12 @@ NodeVcpus::NodeVcpus(VcpuMachine machine, InterruptHub& interrupts, DeviceAccess
       interrupts_(interrupts),
       devices_(devices),
       commands_(commands),
-      events_(std::move(events)) {}
+      events_(std::move(events)),
+      stopped_at_(machine_.vcpu_count) {}
 
-NodeVcpus::~NodeVcpus() { stop(); }
+NodeVcpus::~NodeVcpus() {
+    stop();
+}
 
 Result<void> NodeVcpus::create(const MemoryLayout& layout, std::byte* guest_ram,
                                std::uint64_t guest_tsc_offset) {
@@ -98,9 +101,12 @@ void NodeVcpus::capture(VcpuId vcpu, NodeId to) {
         commands_.push(command::CaptureFailed{vcpu});  // it has ended
 }
 
-void NodeVcpus::resume(VcpuId vcpu) { runners_[vcpu.value()]->start(cpu::ResumeStart{}); }
+void NodeVcpus::resume(VcpuId vcpu) {
+    runners_[vcpu.value()]->start(cpu::ResumeStart{});
+}
 
 void NodeVcpus::install(VcpuId vcpu, shipper::VcpuState state) {
+    stopped_at_[vcpu.value()] = state.stopped_at;
     runners_[vcpu.value()]->start(cpu::ArrivalStart{std::move(state)});
 }
 
@@ -137,7 +143,9 @@ void NodeVcpus::mmio_read(VcpuId vcpu, Gpa gpa, std::span<std::byte> data) {
     devices_.read(vcpu, AddressSpace::mmio, gpa.value(), data);
 }
 
-void NodeVcpus::send_ipi(VcpuId from, const cpu::Ipi& ipi) { interrupts_.send_ipi(from, ipi); }
+void NodeVcpus::send_ipi(VcpuId from, const cpu::Ipi& ipi) {
+    interrupts_.send_ipi(from, ipi);
+}
 
 void NodeVcpus::end_of_interrupt(VcpuId, std::uint8_t vector) {
     devices_.end_of_interrupt(vector);
@@ -148,7 +156,9 @@ void NodeVcpus::apic_address_changed(VcpuId vcpu, const cpu::ApicAddress& addres
     commands_.push(command::Send{.to = std::nullopt, .message = ApicMoved{vcpu, address}});
 }
 
-cpu::GuestTsc NodeVcpus::guest_tsc() { return cpu::GuestTsc{__rdtsc() + guest_tsc_offset_}; }
+cpu::GuestTsc NodeVcpus::guest_tsc() {
+    return cpu::GuestTsc{__rdtsc() + guest_tsc_offset_};
+}
 
 void NodeVcpus::departed(VcpuId vcpu, NodeId, shipper::VcpuState state) {
     std::vector<std::byte> bytes(shipper::kMaxStateBytes);
@@ -162,7 +172,14 @@ void NodeVcpus::capture_failed(VcpuId vcpu, NodeId, const Error&) {
     commands_.push(command::CaptureFailed{vcpu});
 }
 
-void NodeVcpus::installed(VcpuId vcpu) { commands_.push(command::Installed{vcpu}); }
+void NodeVcpus::installed(VcpuId vcpu) {
+    const std::uint64_t ticks = guest_tsc().value() - stopped_at_[vcpu.value()];
+    // Clocks of different hosts agree but so well: a difference below zero shows as 0.
+    const auto signed_ticks = std::max<std::int64_t>(static_cast<std::int64_t>(ticks), 0);
+    const auto khz = static_cast<std::int64_t>(machine_.tsc_khz);
+    const Duration blackout{khz == 0 ? 0 : signed_ticks * 1000 / khz * 1000};
+    commands_.push(command::Installed{vcpu, blackout});
+}
 
 void NodeVcpus::install_failed(VcpuId vcpu, const Error&, const cpu::InterruptStash& unread) {
     // Before the answer: the directory stashes them, and sends them back with the vCPU.
@@ -171,8 +188,7 @@ void NodeVcpus::install_failed(VcpuId vcpu, const Error&, const cpu::InterruptSt
 }
 
 void NodeVcpus::vcpu_failed(VcpuId vcpu, const std::string& text) {
-    events_.guest_ended(GuestEnd::crashed,
-                        "vCPU " + std::to_string(vcpu.value()) + ": " + text);
+    events_.guest_ended(GuestEnd::crashed, "vCPU " + std::to_string(vcpu.value()) + ": " + text);
 }
 
 void NodeVcpus::guest_shutdown(VcpuId vcpu) {

@@ -89,6 +89,8 @@ class NodeVcpus final : public LocalVcpus, public cpu::VcpuHost {
     std::optional<kvm::Kvm> kvm_;
     std::optional<kvm::Vm> vm_;
     std::optional<shipper::TransferPlan> transfer_plan_;
+    // By vCPU: guest TSC when the one that arrives stopped. Written before the runner is started.
+    std::vector<std::uint64_t> stopped_at_;
     std::vector<std::unique_ptr<cpu::VcpuRunner>> runners_;
 };
 

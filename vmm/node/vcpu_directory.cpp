@@ -1,8 +1,19 @@
 #include "vmm/node/vcpu_directory.hpp"
 
+#include <algorithm>
 #include <array>
 
+#include "dpdk_transport/core/frame.hpp"
+
 namespace vsmp {
+namespace {
+
+void remember(std::vector<std::uint32_t>& last, std::int64_t value) {
+    if (last.size() == ShipCounters::kRemembered) last.erase(last.begin());
+    last.push_back(static_cast<std::uint32_t>(value));
+}
+
+}  // namespace
 
 using shipper::Action;
 using shipper::ActionKind;
@@ -54,8 +65,10 @@ void VcpuDirectory::on_capture_failed(VcpuId vcpu) {
     step(vcpu, {.kind = EventKind::capture_failed, .node = self_, .message = {}});
 }
 
-void VcpuDirectory::on_installed(VcpuId vcpu) {
+void VcpuDirectory::on_installed(VcpuId vcpu, Duration blackout) {
     ++counters_.in;
+    remember(counters_.blackout_us,
+             std::chrono::duration_cast<std::chrono::microseconds>(blackout).count());
     step(vcpu, {.kind = EventKind::installed, .node = self_, .message = {}});
 }
 
@@ -86,7 +99,7 @@ bool VcpuDirectory::perform(VcpuId vcpu, const Action& action, const shipper::St
             vcpus_.capture(vcpu, action.to);
             return true;
         case ActionKind::send_state:
-            ++counters_.out;
+            count_departure(state.size());
             send(action.to, action.message, state);
             return true;
         case ActionKind::send:
@@ -126,6 +139,13 @@ bool VcpuDirectory::perform(VcpuId vcpu, const Action& action, const shipper::St
             return false;
     }
     VSMP_CHECK(false, "action kind out of range");
+}
+
+void VcpuDirectory::count_departure(std::size_t state_bytes) {
+    const std::size_t frame = fabric::kHeaderSize + shipper::kMessageHeaderSize + state_bytes;
+    ++counters_.out;
+    counters_.frame_bytes_max = std::max<std::uint64_t>(counters_.frame_bytes_max, frame);
+    remember(counters_.frame_bytes, static_cast<std::int64_t>(frame));
 }
 
 void VcpuDirectory::send(NodeId to, const Message& message, ByteView body) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "dpdk_transport/fabric.hpp"
+#include "proto/time.hpp"
 #include "vcpu_shipper/core/handover.hpp"
 
 namespace vsmp {
@@ -27,19 +28,21 @@ class LocalVcpus {
 
 struct ShipCounters {
     std::uint64_t out = 0, in = 0;
-    std::uint64_t refused = 0;    // by this node or by the destination
-    std::uint64_t malformed = 0;  // messages that did not decode
-    std::uint64_t frame_bytes_max = 0;         // whole Ethernet frame with a vCPU's state
-    std::vector<std::uint32_t> frame_bytes;    // of the last ships out, oldest first
-    std::vector<std::uint32_t> blackout_us;    // of the last ships in: stopped there to installed here
+    std::uint64_t refused = 0;          // by this node or by the destination
+    std::uint64_t malformed = 0;        // messages that did not decode
+    std::uint64_t frame_bytes_max = 0;  // of the Ethernet frame with a vCPU's state
+    // Of the last kRemembered ships, oldest first.
+    std::vector<std::uint32_t> frame_bytes;  // out
+    std::vector<std::uint32_t> blackout_us;  // in: from the stop there to the first run here
+
+    static constexpr std::size_t kRemembered = 1024;
 };
 
 class VcpuDirectory {
   public:
     // All vCPUs start on node 0. `fabric` may be null for a guest of one node.
-    VcpuDirectory(NodeId self, std::size_t node_count, std::size_t vcpu_count,
-                  LocalVcpus& vcpus, fabric::Fabric* fabric,
-                  std::function<void(Error)> on_violation);
+    VcpuDirectory(NodeId self, std::size_t node_count, std::size_t vcpu_count, LocalVcpus& vcpus,
+                  fabric::Fabric* fabric, std::function<void(Error)> on_violation);
 
     // False: the vCPU is not here, or is leaving already.
     bool ship(VcpuId vcpu, NodeId to);
@@ -50,7 +53,7 @@ class VcpuDirectory {
     // `state`: encoded, 1..kMaxStateBytes bytes.
     void on_captured(VcpuId vcpu, std::vector<std::byte> state);
     void on_capture_failed(VcpuId vcpu);
-    void on_installed(VcpuId vcpu);
+    void on_installed(VcpuId vcpu, Duration blackout);
     void on_install_failed(VcpuId vcpu, shipper::NackReason reason);
 
     // Runs here, or is still here because its state was not read yet.
@@ -63,6 +66,7 @@ class VcpuDirectory {
                  ByteView state);
     void send(NodeId to, const shipper::Message& message, ByteView body = {});
     void install(VcpuId vcpu, ByteView state);
+    void count_departure(std::size_t state_bytes);
 
     NodeId self_;
     std::size_t node_count_;
