@@ -106,14 +106,17 @@ Result<> read_stats(const FaultRun& run, std::size_t ships, FaultSamples& sample
             samples.fetches += node.fetches_read() + node.fetches_write() + node.upgrades();
         }
         if (samples.ship_us.size() >= ships) return {};
-        if (attempt == 50) return Error{"the last ship never arrived"};
+        if (attempt == 500)
+            return Error{fmt::format("only {} of {} ships arrived", samples.ship_us.size(), ships)};
         std::this_thread::sleep_for(2ms);
     }
 }
 
 Result<> ship_about(const FaultRun& run, FaultSamples& samples) {
-    for (unsigned i = 0; i < run.ships; ++i) VSMP_TRY(ship(run, i % 2));
-    VSMP_TRY(read_stats(run, run.ships + 1, samples));
+    for (unsigned i = 0; i < run.ships; ++i) {  // the spreader's ship was the first
+        VSMP_TRY(ship(run, i % 2));
+        VSMP_TRY(read_stats(run, i + 2, samples));
+    }
     if (samples.fetches < 4 * run.touches)
         return Error{fmt::format("only {} pages were fetched: the vCPU was not on node 1",
                                  samples.fetches)};
