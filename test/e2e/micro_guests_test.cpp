@@ -76,8 +76,8 @@ TEST_P(MicroGuests, AvxKeepsItsRegisters) {
 }
 
 TEST_P(MicroGuests, IpisAllArriveOnce) {
-    run_well("ipi", {300});
-    for (unsigned vcpu = 0; vcpu < vcpus(); ++vcpu) EXPECT_EQ(report(vcpu, 1), 300u);
+    run_well("ipi", {100});
+    for (unsigned vcpu = 0; vcpu < vcpus(); ++vcpu) EXPECT_EQ(report(vcpu, 1), 100u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, MicroGuests,

@@ -82,7 +82,7 @@ TEST_F(Ships, AThousandWithLiveAvxRegisters) {
 // Interrupts that are sent to a vCPU, and by one, while it is on its way. The program itself counts
 // those that are lost or come twice.
 TEST_F(Ships, InterruptsAreNeitherLostNorDoubled) {
-    constexpr std::uint64_t kInterrupts = 5000;
+    constexpr std::uint64_t kInterrupts = 300;
     MicroGuest guest{Machine{}, "ipi", {kInterrupts}, Begin::spread};
     ASSERT_TRUE(guest.ready()) << guest.transcript();
     guest.type_line();
@@ -99,7 +99,7 @@ TEST_F(Ships, InterruptsAreNeitherLostNorDoubled) {
     ASSERT_TRUE(guest.ends_well()) << guest.transcript();
     for (unsigned vcpu : {0, 1})
         EXPECT_EQ(guest.reports(vcpu, 1), std::vector<std::uint64_t>{kInterrupts});
-    EXPECT_GE(ships, 10u);
+    EXPECT_GE(ships, 4u);
     std::cout << ships << " ships during " << 2 * kInterrupts << " interrupts\n";
 }
 
