@@ -24,29 +24,25 @@ class CommandQueue {
         VSMP_CHECK(static_cast<bool>(wakeup_), "eventfd");
     }
 
-    // Any thread.
+    // Any thread. Queue and eventfd change together under the mutex: a wakeup left behind by a
+    // command that was taken already would end every sleep until the next one.
     void push(Command command) {
-        bool was_empty;
-        {
-            std::lock_guard lock{mutex_};
-            VSMP_CHECK(commands_.size() < kCapacity, "the data plane's command queue overflowed");
-            was_empty = commands_.empty();
-            commands_.push_back(std::move(command));
-            pending_.store(true, std::memory_order_release);
-        }
-        if (was_empty) {
-            const std::uint64_t one = 1;
-            [[maybe_unused]] ssize_t n = ::write(wakeup_.get(), &one, sizeof one);
-        }
+        std::lock_guard lock{mutex_};
+        VSMP_CHECK(commands_.size() < kCapacity, "the data plane's command queue overflowed");
+        commands_.push_back(std::move(command));
+        if (commands_.size() > 1) return;
+        pending_.store(true, std::memory_order_release);
+        const std::uint64_t one = 1;
+        [[maybe_unused]] ssize_t n = ::write(wakeup_.get(), &one, sizeof one);
     }
 
     // The data plane: everything queued, in order. `into` is cleared first.
     void take(std::vector<Command>& into) {
         into.clear();
         if (!pending_.load(std::memory_order_acquire)) return;  // spares a busy loop the syscall
+        std::lock_guard lock{mutex_};
         std::uint64_t count;
         [[maybe_unused]] ssize_t n = ::read(wakeup_.get(), &count, sizeof count);
-        std::lock_guard lock{mutex_};
         into.swap(commands_);
         pending_.store(false, std::memory_order_relaxed);
     }
