@@ -24,14 +24,15 @@ class CommandQueue {
         VSMP_CHECK(static_cast<bool>(wakeup_), "eventfd");
     }
 
-    // Any thread. Queue and eventfd change together under the mutex: a wakeup left behind by a
-    // command that was taken already would end every sleep until the next one.
+    // Any thread.
     void push(Command command) {
         std::lock_guard lock{mutex_};
         VSMP_CHECK(commands_.size() < kCapacity, "the data plane's command queue overflowed");
         commands_.push_back(std::move(command));
-        if (commands_.size() > 1) return;
         pending_.store(true, std::memory_order_release);
+        if (commands_.size() > 1) return;
+        // Under the lock, as is the read below: else the descriptor could stay readable with
+        // nothing behind it, and the data plane would never sleep again.
         const std::uint64_t one = 1;
         [[maybe_unused]] ssize_t n = ::write(wakeup_.get(), &one, sizeof one);
     }
