@@ -106,8 +106,7 @@ int run(const Settings& settings) {
         std::fprintf(stderr, "bench_fault: %s\n", report.error().message.c_str());
         return 1;
     }
-    const std::string text =
-        settings.output == Output::json ? to_json(*report) : to_table(*report);
+    const std::string text = settings.output == Output::json ? to_json(*report) : to_table(*report);
     std::fwrite(text.data(), 1, text.size(), stdout);
     return 0;
 }
@@ -121,8 +120,8 @@ int main(int argc, char** argv) {
     CLI::App app{"Page faults between two local nodes, and ships, over their floors."};
     bool json = false;
     app.add_option("--port", settings.port, "veth (af_packet, needs root) or vhost")
-        ->transform(CLI::CheckedTransformer(std::map<std::string, PortKind>{
-            {"veth", PortKind::veth}, {"vhost", PortKind::vhost}}));
+        ->transform(CLI::CheckedTransformer(
+            std::map<std::string, PortKind>{{"veth", PortKind::veth}, {"vhost", PortKind::vhost}}));
     app.add_option("--rounds", settings.rounds)->check(CLI::Range(1, 1000))->capture_default_str();
     app.add_option("--touches", settings.touches, "of each kind in a round")
         ->check(CLI::Range(1, 400))

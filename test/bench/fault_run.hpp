@@ -18,7 +18,7 @@ inline constexpr std::size_t kTouchKinds = 5;
 
 struct FaultRun {
     PortKind port = PortKind::veth;
-    unsigned touches = 200;          // of each kind, at most 512
+    unsigned touches = 200;            // of each kind, at most 512
     std::uint64_t interval_ticks = 0;  // between touches
     unsigned ships = 20;
     std::string name;    // of the guest, unique on this machine
@@ -27,7 +27,7 @@ struct FaultRun {
 
 struct FaultSamples {
     std::array<std::vector<double>, kTouchKinds> touch_ticks;  // index = Touch
-    std::vector<double> ship_us;  // stopped there to running here
+    std::vector<double> ship_us;                               // stopped there to running here
     std::uint64_t ship_frame_bytes_max = 0;
     std::uint64_t fetches = 0;  // by the nodes' own counters
 

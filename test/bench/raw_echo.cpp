@@ -54,12 +54,11 @@ bool write_all(int fd, std::span<const T> from) {
 Result<> serve(Port& port, int orders, int answers) {
     PingOrder order;
     while (read_all(orders, std::span{&order, 1})) {
-        const fabric::PingPong ping{
-            .payload = order.payload,
-            .rounds = order.rounds,
-            .warm_up = 20,
-            .interval = std::chrono::microseconds(order.interval_us),
-            .waiting = {.spin = std::chrono::microseconds(order.spin_us)}};
+        const fabric::PingPong ping{.payload = order.payload,
+                                    .rounds = order.rounds,
+                                    .warm_up = 20,
+                                    .interval = std::chrono::microseconds(order.interval_us),
+                                    .waiting = {.spin = std::chrono::microseconds(order.spin_us)}};
         VSMP_TRY_ASSIGN(const fabric::Latencies latencies, fabric::ping_port(port, ping));
         std::vector<double> us;
         for (Duration taken : latencies.sorted())
@@ -119,8 +118,7 @@ Result<std::unique_ptr<RawEcho>> RawEcho::start(PortKind port, const std::string
     }
     ::close(orders[0]);
     ::close(answers[1]);
-    return std::unique_ptr<RawEcho>{
-        new RawEcho{UniqueFd{orders[1]}, UniqueFd{answers[0]}, child}};
+    return std::unique_ptr<RawEcho>{new RawEcho{UniqueFd{orders[1]}, UniqueFd{answers[0]}, child}};
 }
 
 RawEcho::~RawEcho() {
@@ -130,8 +128,7 @@ RawEcho::~RawEcho() {
 
 Result<std::vector<double>> RawEcho::ping(const PingOrder& order) {
     std::vector<double> us(order.rounds);
-    if (!write_all(orders_.get(), std::span{&order, 1}) ||
-        !read_all(answers_.get(), std::span{us}))
+    if (!write_all(orders_.get(), std::span{&order, 1}) || !read_all(answers_.get(), std::span{us}))
         return Error{"the raw ping-pong has ended"};
     return us;
 }
