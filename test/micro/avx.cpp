@@ -3,7 +3,8 @@
 // an x87 register hold values to be kept throughout. Time must never go backwards.
 //
 // Arguments: 0 blocks (100), 1 additions in a block (10000), 2 TSC ticks to run for (then argument
-//            0 is ignored), 3 address of a word that ends the run when it is not 0 (0: none).
+//            0 is ignored), 3 address of a word that ends the run when it is not 0 (0: none),
+//            4 not 0: the run ends when the console has input, looked at after so many blocks.
 // Reports: 1 = blocks done, 2 = bytes of a register, 3 = checksum of all registers.
 // Failures: 1 = a vector register; 2 = a mask register; 3 = MXCSR; 4 = x87; 5 = the TSC went
 //           backwards. Values: register << 32 | block, or what was found.
@@ -142,6 +143,7 @@ void check_kept_registers() {
 Status run(const Guest& guest) {
     const u64 blocks = guest.argument(0, 100), per_block = guest.argument(1, 10000);
     const u64 ticks = guest.arguments[2], stop_word = guest.arguments[3];
+    const u64 blocks_between_looks = guest.arguments[4];
     const Width width = widest(guest.extended_state());
     Registers* memory = &memory_of[guest.vcpu];
     fill(memory, width, guest.vcpu);
@@ -149,8 +151,10 @@ Status run(const Guest& guest) {
     const u64 begin = timestamp();
     u64 now = begin, block = 0, sum = 0;
     for (;;) {
-        if (stop_word != 0 ? load(words_at(stop_word)) != 0
-                           : (ticks != 0 ? now - begin >= ticks : block == blocks))
+        if (stop_word != 0              ? load(words_at(stop_word)) != 0
+            : blocks_between_looks != 0 ? block % blocks_between_looks == 0 && console_has_input()
+            : ticks != 0                ? now - begin >= ticks
+                                        : block == blocks)
             break;
         width.add_in_registers(memory, per_block);
         ++block;

@@ -86,7 +86,7 @@ struct DataPlaneOptions {
 };
 
 struct DataPlaneCounters {
-    std::uint64_t malformed = 0;        // node and clock messages that did not decode
+    std::uint64_t malformed = 0;        // node and clock messages that make no sense
     std::uint64_t ships_not_taken = 0;  // decided by the policy, but the vCPU could not leave
     std::uint64_t sleeps = 0;
 };

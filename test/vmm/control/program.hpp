@@ -22,7 +22,9 @@ enum class Streams { pipes, terminal };
 
 class Program {
   public:
-    explicit Program(std::vector<std::string> command, Streams streams = Streams::pipes) {
+    explicit Program(std::vector<std::string> command, Streams streams = Streams::pipes,
+                     std::chrono::seconds patience = std::chrono::seconds(60))
+        : deadline_(std::chrono::steady_clock::now() + patience) {
         int in[2] = {-1, -1}, out[2] = {-1, -1}, err[2];
         if (streams == Streams::pipes) {
             EXPECT_EQ(::pipe2(in, O_CLOEXEC), 0);
@@ -67,16 +69,18 @@ class Program {
     void signal(int number) { ::kill(pid_, number); }
     pid_t pid() const { return pid_; }
 
-    // Reads until `text` is on stdout or stderr. False: the program ended, or 60 s went by.
+    // Reads until `text` is on stdout or stderr. False: the program ended, or its time is over.
     bool wait_for(const std::string& text) {
         while (output.find(text) == output.npos && errors.find(text) == errors.npos)
             if (!read_some()) return false;
         return true;
     }
-    // Exit status, once it has ended; -SIGNAL when it was killed.
+    // Exit status, once it has ended; -SIGNAL when it was killed, also by us because its time was
+    // over.
     int wait() {
         while (read_some()) {
         }
+        if (err_) ::kill(pid_, SIGKILL);
         int status = 0;
         ::waitpid(pid_, &status, 0);
         pid_ = -1;
@@ -99,6 +103,7 @@ class Program {
     // stderr's end is the end: nobody of the program's family is left to write to it.
     bool read_some() {
         using namespace std::chrono;
+        if (!err_) return false;
         const auto left = duration_cast<milliseconds>(deadline_ - steady_clock::now()).count();
         pollfd fds[] = {{out_.get(), POLLIN, 0}, {err_.get(), POLLIN, 0}};
         if (left <= 0 || ::poll(fds, 2, static_cast<int>(left)) <= 0) return false;
@@ -110,6 +115,7 @@ class Program {
         }
         if (fds[1].revents != 0) {
             const ssize_t got = ::read(err_.get(), buffer, sizeof buffer);
+            if (got <= 0) err_ = UniqueFd{};
             if (got <= 0) return false;
             errors.append(buffer, static_cast<std::size_t>(got));
         }
@@ -119,8 +125,7 @@ class Program {
     pid_t pid_ = -1;
     UniqueFd in_, out_, err_, slave_;
     termios before_{};
-    std::chrono::steady_clock::time_point deadline_ =
-        std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    std::chrono::steady_clock::time_point deadline_;
 };
 
 }  // namespace vsmp::control
