@@ -20,15 +20,17 @@ namespace {
 
 constexpr int kUsage = 2, kNodeFailed = 5;
 
-bool has(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
+bool has(const std::string& text, const std::string& part) {
+    return text.find(part) != text.npos;
+}
 
 class BadInput : public testing::Test {
   protected:
     void SetUp() override {
         if (const std::string why = why_not_here(); !why.empty()) GTEST_SKIP() << why;
         const ByteView program = test::micro_program("bounce");
-        kernel_ = scratch_.write(
-            "bounce", {reinterpret_cast<const char*>(program.data()), program.size()});
+        kernel_ = scratch_.write("bounce",
+                                 {reinterpret_cast<const char*>(program.data()), program.size()});
     }
 
     std::string xml(const Machine& machine = {}, const std::string& command_line = "0 1000") const {
@@ -152,7 +154,8 @@ TEST_F(BadInput, NodeKilledWhileTheGuestRuns) {
         ASSERT_GT(process, 0);
         ASSERT_EQ(::kill(process, SIGKILL), 0);
         const std::string line = ends(kNodeFailed, run);
-        EXPECT_TRUE(has(line, fmt::format("node {} (local): its process was killed", node))) << line;
+        EXPECT_TRUE(has(line, fmt::format("node {} (local): its process was killed", node)))
+            << line;
     }
 }
 
@@ -178,8 +181,7 @@ class BadLinks : public BadInput {
 TEST_F(BadLinks, NobodyAtTheOtherEnd) {
     make("e0", "nobody0");
     make("e1", "nobody1");
-    const std::string line =
-        fails(kNodeFailed, command(xml(on_interfaces_), {"--timeout", "2"}));
+    const std::string line = fails(kNodeFailed, command(xml(on_interfaces_), {"--timeout", "2"}));
     EXPECT_TRUE(has(line, "node 0 (local) cannot reach node 1 over ") && has(line, "within 2 s"))
         << line;
 }

@@ -48,7 +48,8 @@ class MicroGuest {
     // wait(), and all is well: status 0, every vCPU finished with status 0.
     [[nodiscard]] bool ends_well();
 
-    // Ships and waits until the vCPU is there (at most 10 s). False: it is not, or was there before.
+    // Ships and waits until the vCPU is there (at most 10 s). False: it is not, or was there
+    // before.
     [[nodiscard]] bool move(unsigned vcpu, unsigned node);
     Result<wire::ControlReply> ship(unsigned vcpu, unsigned node);
     // The node that a vCPU is on; -1: on its way, or the guest has ended.

@@ -63,9 +63,15 @@ TEST_P(MicroGuests, ShareNeverGoesBack) {
     for (unsigned vcpu = 0; vcpu < vcpus(); ++vcpu) EXPECT_GE(report(vcpu, 1), 1u);
 }
 
-TEST_P(MicroGuests, MoveBetweenTwoPages) { run_well("twopages", {0, 300, 0}); }
-TEST_P(MicroGuests, StoreAcrossTwoPages) { run_well("twopages", {0, 300, 1}); }
-TEST_P(MicroGuests, CopyOverThreePages) { run_well("twopages", {0, 100, 2}); }
+TEST_P(MicroGuests, MoveBetweenTwoPages) {
+    run_well("twopages", {0, 300, 0});
+}
+TEST_P(MicroGuests, StoreAcrossTwoPages) {
+    run_well("twopages", {0, 300, 1});
+}
+TEST_P(MicroGuests, CopyOverThreePages) {
+    run_well("twopages", {0, 100, 2});
+}
 
 TEST_P(MicroGuests, AvxKeepsItsRegisters) {
     run_well("avx", {300, 10'000});

@@ -25,8 +25,9 @@ namespace {
 using Frame = std::vector<std::uint8_t>;
 
 // Offsets of dpdk_transport/core/frame.hpp.
-constexpr std::size_t kVersionAt = 14, kKindAt = 15, kGuestAt = 18, kLengthAt = 26, kReservedAt = 28,
-                      kReceiverAt = 34, kSequenceAt = 38, kAcknowledgedAt = 42, kChannelAt = 54;
+constexpr std::size_t kVersionAt = 14, kKindAt = 15, kGuestAt = 18, kLengthAt = 26,
+                      kReservedAt = 28, kReceiverAt = 34, kSequenceAt = 38, kAcknowledgedAt = 42,
+                      kChannelAt = 54;
 constexpr std::uint8_t kData = 3, kAck = 4;
 
 // A raw socket on one interface of the nodes' network namespace. What it sends goes to the other
@@ -38,14 +39,14 @@ class Intruder {
         const UniqueFd theirs{
             ::open(fmt::format("/proc/{}/ns/net", node_process).c_str(), O_RDONLY | O_CLOEXEC)};
         EXPECT_EQ(::setns(theirs.get(), CLONE_NEWNET), 0);
-        socket_ = UniqueFd{::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                                    htons(kAllProtocols))};
+        socket_ = UniqueFd{
+            ::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(kAllProtocols))};
         sockaddr_ll address{};
         address.sll_family = AF_PACKET;
         address.sll_protocol = htons(kAllProtocols);
         address.sll_ifindex = static_cast<int>(::if_nametoindex(interface));
-        EXPECT_EQ(::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address),
-                  0);
+        EXPECT_EQ(
+            ::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
         EXPECT_EQ(::setns(own.get(), CLONE_NEWNET), 0);
     }
 
@@ -186,8 +187,8 @@ TEST_P(RandomFrames, DoNotDisturbAGuest) {
     }
     ASSERT_TRUE(guest.ends_well()) << guest.transcript();
     EXPECT_EQ(guest.reports(0, 1), std::vector<std::uint64_t>{300});
-    std::cout << fmt::format("{} frames sent; of the first of them node 0 rejected {}, node 1 {}\n", sent,
-                             now[0] - before[0], now[1] - before[1]);
+    std::cout << fmt::format("{} frames sent; of the first of them node 0 rejected {}, node 1 {}\n",
+                             sent, now[0] - before[0], now[1] - before[1]);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomFrames, testing::Values(1, 2, 3));

@@ -65,7 +65,9 @@ int Scratch::node_process(unsigned node) const {
     return find_process(name() + "/" + std::to_string(node));
 }
 
-bool Scratch::any_node() const { return find_process(name() + "/") >= 0; }
+bool Scratch::any_node() const {
+    return find_process(name() + "/") >= 0;
+}
 
 void Scratch::expect_nothing_left() const {
     // Nodes of a vsmp-run that was killed die by signal, a moment later.

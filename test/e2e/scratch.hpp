@@ -1,5 +1,5 @@
-// What every end-to-end test has: a folder of its own, which is also where vsmp-run has its sockets,
-// and the check that a run leaves nothing behind.
+// What every end-to-end test has: a folder of its own, which is also where vsmp-run has its
+// sockets, and the check that a run leaves nothing behind.
 #pragma once
 
 #include <filesystem>
