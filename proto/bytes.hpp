@@ -22,8 +22,7 @@ class ByteReader {
     explicit ByteReader(ByteView bytes) : rest_(bytes) {}
 
     template <class T>
-        requires std::is_unsigned_v<T>
-    T read() {
+    requires std::is_unsigned_v<T> T read() {
         ByteView raw = take(sizeof(T));
         T value = 0;
         for (std::size_t i = raw.size(); i-- > 0;)
@@ -58,7 +57,7 @@ class ByteWriter {
     explicit ByteWriter(std::span<std::byte> buffer) : buffer_(buffer) {}
 
     template <class T>
-        requires std::is_unsigned_v<T>
+    requires std::is_unsigned_v<T>
     void write(T value) {
         std::span<std::byte> raw = reserve(sizeof(T));
         for (std::byte& b : raw) {

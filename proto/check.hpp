@@ -13,8 +13,8 @@ namespace vsmp {
 
 }  // namespace vsmp
 
-#define VSMP_CHECK(condition, why)                                                          \
-    do {                                                                                    \
-        if (!(condition)) [[unlikely]]                                                      \
-            ::vsmp::check_failed(#condition, why, __FILE__, __LINE__);                      \
+#define VSMP_CHECK(condition, why)                                     \
+    do {                                                               \
+        if (!(condition)) [[unlikely]]                                 \
+            ::vsmp::check_failed(#condition, why, __FILE__, __LINE__); \
     } while (false)

@@ -6,8 +6,8 @@
 namespace vsmp {
 
 inline Instant monotonic_now() {
-    return Instant{std::chrono::duration_cast<Duration>(
-        std::chrono::steady_clock::now().time_since_epoch())};
+    return Instant{
+        std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch())};
 }
 
 }  // namespace vsmp

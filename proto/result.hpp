@@ -66,10 +66,10 @@ class [[nodiscard]] Result<void> {
 
 // VSMP_TRY(call());                 returns the error of a Result<void>, or goes on
 // VSMP_TRY_ASSIGN(auto x, call());  the same, and keeps the value
-#define VSMP_TRY(expression)                              \
-    do {                                                  \
-        auto vsmp_result = (expression);                  \
-        if (!vsmp_result) return vsmp_result.error();     \
+#define VSMP_TRY(expression)                          \
+    do {                                              \
+        auto vsmp_result = (expression);              \
+        if (!vsmp_result) return vsmp_result.error(); \
     } while (false)
 #define VSMP_CONCAT_(a, b) a##b
 #define VSMP_CONCAT(a, b) VSMP_CONCAT_(a, b)

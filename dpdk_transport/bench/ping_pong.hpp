@@ -32,6 +32,7 @@ class Latencies {
     Duration median() const { return quantile(0.5); }
     Duration p99() const { return quantile(0.99); }
     Duration quantile(double q) const;  // q in 0..1; zero without samples
+    const std::vector<Duration>& sorted() const { return sorted_; }
 
   private:
     std::vector<Duration> sorted_;

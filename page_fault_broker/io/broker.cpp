@@ -148,8 +148,7 @@ void Broker::run_local(PageNumber page, const LocalEvent& event, ByteView conten
 }
 
 void Broker::run_home(const Message& message) {
-    coherence::HomePage& entry =
-        home_[message.page.value() - homes_.first_page_of(self_).value()];
+    coherence::HomePage& entry = home_[message.page.value() - homes_.first_page_of(self_).value()];
     const coherence::HomeStep step = coherence::step(self_, entry, message);
     entry = step.next;
     for (const Action& action : step.actions) send(action.to, action.message);
@@ -196,8 +195,8 @@ void Broker::perform(PageNumber page, const Action& action, ByteView contents, I
 void Broker::send(NodeId to, Message message) {
     ByteView body;
     if (message.contents != Contents::none && to != self_) {
-        const bool zero = !populated_[message.page.value()] ||
-                          is_zero(memory_.contents(message.page));
+        const bool zero =
+            !populated_[message.page.value()] || is_zero(memory_.contents(message.page));
         message.contents = zero ? Contents::zero : Contents::page;
         if (!zero) body = memory_.contents(message.page);
     }
@@ -260,8 +259,8 @@ void Broker::populate(PageNumber page) {
 }
 
 std::uint64_t Broker::fault_around(PageNumber page) {
-    const std::uint64_t end = std::min((page.value() / kFaultAround + 1) * kFaultAround,
-                                       homes_.page_count());
+    const std::uint64_t end =
+        std::min((page.value() / kFaultAround + 1) * kFaultAround, homes_.page_count());
     std::uint64_t next = page.value() + 1;
     while (next < end && is_home_local(PageNumber{next}) && !mapped_[next]) ++next;
     return next - page.value();

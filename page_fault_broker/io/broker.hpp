@@ -22,13 +22,13 @@ namespace vsmp {
 
 struct BrokerCounters {
     std::uint64_t faults = 0;
-    std::uint64_t local_maps = 0;      // faults answered without the fabric
-    std::uint64_t fetches_read = 0;    // pages obtained, by what they were asked for
+    std::uint64_t local_maps = 0;    // faults answered without the fabric
+    std::uint64_t fetches_read = 0;  // pages obtained, by what they were asked for
     std::uint64_t fetches_write = 0;
-    std::uint64_t upgrades = 0;        // write permission obtained without contents
-    std::uint64_t invalidations = 0;   // pages taken from this node's vCPUs
-    std::uint64_t zero_pages = 0;      // obtained as a flag
-    std::uint64_t malformed = 0;       // messages dropped by the decoder
+    std::uint64_t upgrades = 0;       // write permission obtained without contents
+    std::uint64_t invalidations = 0;  // pages taken from this node's vCPUs
+    std::uint64_t zero_pages = 0;     // obtained as a flag
+    std::uint64_t malformed = 0;      // messages dropped by the decoder
 };
 
 // Where each page is homed: consecutive ranges of page numbers, one per node.
@@ -102,7 +102,7 @@ class Broker {
     std::vector<bool> populated_;              // ever written here; others read as zero
     std::vector<coherence::HomePage> home_;    // pages homed here, from the first one on
     std::vector<Waiting> waiting_;
-    std::deque<coherence::Message> loopback_;   // of this node to itself, in order
+    std::deque<coherence::Message> loopback_;  // of this node to itself, in order
     std::vector<PageNumber> unclaimed_;        // obtained, but whoever wanted it has left
     std::vector<PageNumber> expired_;
     BrokerCounters counters_;

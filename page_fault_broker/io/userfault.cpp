@@ -56,8 +56,8 @@ Result<UserfaultFd> UserfaultFd::watch(std::span<std::byte> guest) {
     uffdio_register range{};
     range.range.start = reinterpret_cast<std::uint64_t>(guest.data());
     range.range.len = guest.size();
-    range.mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR |
-                 UFFDIO_REGISTER_MODE_WP;
+    range.mode =
+        UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR | UFFDIO_REGISTER_MODE_WP;
     if (::ioctl(fd.get(), UFFDIO_REGISTER, &range) != 0)
         return Error::from_errno("UFFDIO_REGISTER of guest RAM");
     return UserfaultFd{std::move(fd), guest};
@@ -95,7 +95,9 @@ Result<void> UserfaultFd::map_writable(PageNumber first, std::uint64_t count) {
     return resume(first, count, 0);
 }
 
-Result<void> UserfaultFd::allow_write(PageNumber page) { return protect(page, 0); }
+Result<void> UserfaultFd::allow_write(PageNumber page) {
+    return protect(page, 0);
+}
 
 Result<void> UserfaultFd::forbid_write(PageNumber page) {
     return protect(page, UFFDIO_WRITEPROTECT_MODE_WP);

@@ -151,7 +151,7 @@ Status run(const Guest& guest) {
     const u64 begin = timestamp();
     u64 now = begin, block = 0, sum = 0;
     for (;;) {
-        if (stop_word != 0             ? load(words_at(stop_word)) != 0
+        if (stop_word != 0              ? load(words_at(stop_word)) != 0
             : blocks_between_looks != 0 ? block % blocks_between_looks == 0 && console_has_input()
             : ticks != 0                ? now - begin >= ticks
                                         : block == blocks)

@@ -78,8 +78,8 @@ inline u64 add(u64* word, u64 value) {
     return __atomic_add_fetch(word, value, __ATOMIC_SEQ_CST);
 }
 
-// Something was typed on the console: how a test tells a program that waits or runs on. Nobody reads
-// the byte, so that it is there for all vCPUs.
+// Something was typed on the console: how a test tells a program that waits or runs on. Nobody
+// reads the byte, so that it is there for all vCPUs.
 inline bool console_has_input() {
     std::uint8_t line_status;
     asm volatile("in %1, %0" : "=a"(line_status) : "d"(std::uint16_t{CONSOLE_LINE_STATUS_PORT}));

@@ -1,15 +1,22 @@
-# tools/dev bench NAME [--json]: runs bench_NAME of the release build. Standard output is its alone.
+# tools/dev bench NAME [--json]: runs bench_NAME of the release build; `boot` runs in the testbed.
+# Standard output is the bench's alone.
 # shellcheck shell=bash
-# shellcheck source=tools/lib/build.sh
-source "$lib/build.sh"
+# shellcheck source=tools/lib/testbed.sh
+source "$lib/testbed.sh"
 
 benches() {
     ninja -C "$top/build/release" -t targets all | sed -n 's/^bench_\([A-Za-z0-9_]*\): phony$/\1/p' |
         sort -u
+    echo boot
 }
 
 verb_bench() {
     local name=${1:-} program
+    if [ "$name" = boot ]; then
+        shift
+        verb_testbed --timeout 1200 --file "$lib/bench_boot.sh:/usr/bin/bench_boot.sh" -- bench_boot.sh 3 "$@"
+        return
+    fi
     plan 2
     step "packages"
     need_packages build

@@ -16,7 +16,7 @@ run_demo_here() {
     local program path=$PATH
     preset=dev
     while IFS= read -r program; do path=$(dirname "$program"):$path; done < <(build_programs)
-    PATH=$path VSMP_XML=$top/examples/two-nodes.xml VSMP_KERNEL=$guest_dir/vmlinuz \
+    PATH=$path VSMP_HOLD_US=${VSMP_HOLD_US:-500} VSMP_XML=$top/examples/two-nodes.xml VSMP_KERNEL=$guest_dir/vmlinuz \
         VSMP_INITRD=$guest_dir/initrd "$lib/demo_inside.sh" "$@"
 }
 

@@ -3,15 +3,17 @@
 # hardware virtualization. Wants vsmp-run and vsmpctl in PATH. Usage: demo_inside.sh [--console]
 #   VSMP_XML, VSMP_KERNEL, VSMP_INITRD: the guest (defaults: as the testbed has them)
 #   VSMP_ROUNDS: how often the guest repeats its parallel job
+#   VSMP_HOLD_US: hold time; an emulated machine needs a long one to wake a thread meanwhile
 set -eu
 
 xml=${VSMP_XML:-/usr/share/vsmp/examples/two-nodes.xml}
 kernel=${VSMP_KERNEL:-/var/lib/vsmp/boot/vmlinuz}
 initrd=${VSMP_INITRD:-/var/lib/vsmp/boot/initrd.img}
-rounds=${VSMP_ROUNDS:-3}
+rounds=${VSMP_ROUNDS:-1}
+hold=${VSMP_HOLD_US:-10000}
 
 run_guest() { # JOBS: console on our streams
-    vsmp-run --local 2 --kernel "$kernel" --initrd "$initrd" --spread-after 'VSMP-GUEST up' \
+    vsmp-run --local 2 --hold "$hold" --kernel "$kernel" --initrd "$initrd" --spread-after 'VSMP-GUEST up' \
         --append "vsmp.job=$1 vsmp.rounds=$rounds" "$xml"
 }
 

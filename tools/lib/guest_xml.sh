@@ -5,13 +5,14 @@ set -eu
 usage() {
     cat <<'TEXT'
 Usage: guest_xml.sh [--nodes N] [--vcpus N] [--mem MIB] [--hosts 1|2] [--append TEXT]
-                    [--policy NAME] [--spread MODE] [--name NAME] [--kernel FILE] [--initrd FILE]
---vcpus and --mem are those of each node. With --hosts 2, node 0 is here and the others are on
+                    [--policy NAME] [--hold US] [--spread MODE] [--name NAME] [--kernel FILE] [--initrd FILE]
+--vcpus and --mem are those of each node. --hold: microseconds that a page is kept once obtained
+(10000: an emulated machine needs longer than real ones to wake a thread and run an instruction). With --hosts 2, node 0 is here and the others are on
 10.77.0.2, on the interface fabric0: the testbed's two machines.
 TEXT
 }
 
-nodes=2 vcpus=1 mem=256 hosts=1 append='' policy=always-fetch spread=round-robin name=test
+nodes=2 vcpus=1 mem=256 hosts=1 append='' policy=always-fetch hold=10000 spread=round-robin name=test
 kernel=/var/lib/vsmp/boot/vmlinuz initrd=/var/lib/vsmp/boot/initrd.img
 while [ $# != 0 ]; do
     [ $# -ge 2 ] || { usage >&2 && exit 2; }
@@ -22,6 +23,7 @@ while [ $# != 0 ]; do
         --hosts) hosts=$2 ;;
         --append) append=$2 ;;
         --policy) policy=$2 ;;
+        --hold) hold=$2 ;;
         --spread) spread=$2 ;;
         --name) name=$2 ;;
         --kernel) kernel=$2 ;;
@@ -33,6 +35,8 @@ done
 
 # Spares exits and page sharing; none of it is required.
 tuning='tsc=reliable mitigations=off nowatchdog skew_tick=1 nokaslr panic=-1'
+cpus=$((nodes * vcpus))
+[ $cpus = 1 ] || tuning="$tuning nohz_full=1-$((cpus - 1)) rcu_nocbs=1-$((cpus - 1))"
 
 cluster_nodes() {
     node=0
@@ -79,6 +83,7 @@ cat <<XML
     <vsmp:cluster xmlns:vsmp='urn:vsmp:domain:1'>
 $(cluster_nodes)
       <vsmp:policy name='$policy'/>
+      <vsmp:hold us='$hold'/>
       <vsmp:spread mode='$spread'/>
     </vsmp:cluster>
   </metadata>

@@ -1,5 +1,5 @@
 // Messages between nodes about vCPUs: handing one over, saying where it is, and interrupts for it.
-// They all travel on fabric::Channel::vcpu or ::interrupt; the protocol needs them in order per
+// They all travel on fabric::Channel::vcpu; the protocol needs them in order per
 // peer, which the fabric grants across channels. docs/PROTOCOL.md tells the story.
 #pragma once
 

@@ -41,7 +41,8 @@ enum EventFlag : std::uint16_t {
 };
 
 // No accepted state is longer: components do not overlap, so together they fit the area.
-constexpr std::size_t kFixedBytes = 4 + 8 + 18 * 8 + 8 * 16 + 2 * 10 + 4 * 8 + 1 + 2 * 8 + 8 + 4 + 1;
+constexpr std::size_t kFixedBytes =
+    4 + 8 + 18 * 8 + 8 * 16 + 2 * 10 + 4 * 8 + 1 + 2 * 8 + 8 + 4 + 1;
 constexpr std::size_t kExtendedComponents = std::popcount(kShippableXcr0) - 2;
 constexpr std::size_t kXsaveBytes = 1 + kLegacyFpuBytes + 1 + kLegacySseBytes +
                                     (kMaxXsaveArea - kExtendedXsaveOffset) +

@@ -34,8 +34,9 @@ struct TransferPlan {
 Result<TransferPlan> plan_transfers(const kvm::Kvm& kvm, const kvm::Vcpu& probe);
 
 // For one vCPU of one node. It remembers what it last read, since that is what KVM still holds
-// when the vCPU comes back, and loads what differs. So nobody else may change or run the vCPU between
-// a capture() and the restore() that follows; one that stayed is captured again before it leaves.
+// when the vCPU comes back, and loads what differs. So nobody else may change or run the vCPU
+// between a capture() and the restore() that follows; one that stayed is captured again before it
+// leaves.
 class VcpuTransfer {
   public:
     // `plan` outlives this.

@@ -35,8 +35,12 @@ int main(int argc, char** argv) {
     app.add_option("--kernel", options.kernel, "kernel to boot instead of the XML's");
     app.add_option("--initrd", options.initrd, "initrd to boot with instead of the XML's");
     app.add_option("--append", options.append, "words added to the kernel command line");
-    app.add_option("--spread", options.spread, "where vCPUs go once the guest is up: to the node "
-                                               "of their NUMA cell, or nowhere")
+    app.add_option("--hold", options.hold_us,
+                   "microseconds that a page is kept once obtained, instead of the XML's")
+        ->check(CLI::Range(1u, 1000000u));
+    app.add_option("--spread", options.spread,
+                   "where vCPUs go once the guest is up: to the node "
+                   "of their NUMA cell, or nowhere")
         ->transform(CLI::CheckedTransformer(std::map<std::string, Spread>{
             {"none", Spread::none}, {"round-robin", Spread::round_robin}}));
     app.add_option("--spread-after", options.spread_after,

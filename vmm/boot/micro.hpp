@@ -8,8 +8,8 @@
 // and memory identity mapped, user accessible. MMIO (the xAPIC page) is not mapped: use x2APIC.
 //
 // I/O ports are open to CPL 3 by IOPL 3 and by the TSS's I/O bitmap (some emulators ignore the one,
-// some the other). Two mean something to the VMM; both are 4-byte OUTs, and the VMM reads rbx when it handles the exit, so a
-// report is one instruction and survives a ship before or after it:
+// some the other). Two mean something to the VMM; both are 4-byte OUTs, and the VMM reads rbx when
+// it handles the exit, so a report is one instruction and survives a ship before or after it:
 //     kReportPort: eax = code, rbx = value
 //     kFinishPort: eax = status, 0 is good; the vCPU must not be run again
 //

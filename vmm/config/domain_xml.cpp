@@ -68,10 +68,9 @@ Result<void> check_memory(const Sections& sections, const std::vector<Cell>& cel
     std::uint64_t sum = 0;
     for (const Cell& cell : cells) sum += cell.memory_bytes;
     if (sum != bytes)
-        warnings.push_back(memory.message("is " + std::to_string(bytes >> 10) +
-                                          " KiB but the cells add up to " +
-                                          std::to_string(sum >> 10) +
-                                          " KiB, which is used (as libvirt does)"));
+        warnings.push_back(
+            memory.message("is " + std::to_string(bytes >> 10) + " KiB but the cells add up to " +
+                           std::to_string(sum >> 10) + " KiB, which is used (as libvirt does)"));
     return {};
 }
 
@@ -115,7 +114,8 @@ Result<void> check_links(const std::vector<ClusterNode>& nodes) {
 }
 
 // Cells and nodes are one to one.
-Result<void> join_cells(GuestConfig& guest, const Cluster& cluster, const std::vector<Cell>& cells) {
+Result<void> join_cells(GuestConfig& guest, const Cluster& cluster,
+                        const std::vector<Cell>& cells) {
     for (const ClusterNode& node : cluster.nodes)
         if (node.cell >= cells.size())
             return node.element.error("there is no cell " + std::to_string(node.cell));

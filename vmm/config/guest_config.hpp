@@ -27,9 +27,9 @@ using LinkConfig = std::variant<AutoLink, AfPacketLink, VhostUserLink, PciLink>;
 
 struct NodeConfig {
     NodeId id;
-    std::string host;                 // "local", or HOST[:PORT] of a vsmpd
-    std::uint64_t memory_bytes = 0;   // what its NUMA cell contributes; whole MiB
-    std::vector<VcpuId> vcpus;        // of its NUMA cell; may be empty
+    std::string host;                // "local", or HOST[:PORT] of a vsmpd
+    std::uint64_t memory_bytes = 0;  // what its NUMA cell contributes; whole MiB
+    std::vector<VcpuId> vcpus;       // of its NUMA cell; may be empty
     LinkConfig link;
 };
 
@@ -49,7 +49,7 @@ struct GuestConfig {
     std::string name;
     std::string uuid;
     std::uint16_t vcpu_count = 0;
-    std::vector<NodeConfig> nodes;             // index = NodeId
+    std::vector<NodeConfig> nodes;                     // index = NodeId
     std::vector<std::vector<std::uint8_t>> distances;  // SLIT, [from][to]; 10 on the diagonal
     BootConfig boot;
     std::string policy = "always-fetch";

@@ -131,7 +131,8 @@ Result<void> read_setting(const XmlElement& child, Cluster& cluster) {
         VSMP_TRY(child.only_attributes({"name"}));
         VSMP_TRY_ASSIGN(cluster.policy, child.required("name"));
         if (std::find(kPolicies.begin(), kPolicies.end(), cluster.policy) == kPolicies.end())
-            return child.error("name='" + cluster.policy + "' is neither always-fetch nor threshold");
+            return child.error("name='" + cluster.policy +
+                               "' is neither always-fetch nor threshold");
         return {};
     }
     if (child.name() == "hold") {

@@ -144,8 +144,8 @@ Result<std::vector<Cell>> read_numa(const XmlElement& numa, std::uint16_t vcpu_c
 
 Result<std::uint64_t> read_size(const XmlElement& element, const std::string& number) {
     const std::string unit = element.attribute("unit").value_or("KiB");
-    const auto* known = std::find_if(kUnits.begin(), kUnits.end(),
-                                     [&](const Unit& u) { return u.name == unit; });
+    const auto* known =
+        std::find_if(kUnits.begin(), kUnits.end(), [&](const Unit& u) { return u.name == unit; });
     if (known == kUnits.end()) return element.error("unit='" + unit + "' is not a unit");
     const auto value =
         parse_number(number, 0, std::numeric_limits<std::uint64_t>::max() / known->bytes);
@@ -163,7 +163,8 @@ Result<std::uint16_t> read_vcpu_count(const XmlElement& vcpu) {
     if (*count > kMaxGuestVcpus)
         return vcpu.error(std::to_string(*count) + " CPUs; at most " +
                           std::to_string(kMaxGuestVcpus) + " are supported");
-    if (auto current = vcpu.attribute("current"); current && parse_number(*current, 1, 255) != count)
+    if (auto current = vcpu.attribute("current");
+        current && parse_number(*current, 1, 255) != count)
         return vcpu.error("current='" + *current + "': adding CPUs later is not supported yet");
     return static_cast<std::uint16_t>(*count);
 }

@@ -10,7 +10,9 @@
 namespace vsmp::config {
 namespace {
 
-const char* chars(const xmlChar* text) { return reinterpret_cast<const char*>(text); }
+const char* chars(const xmlChar* text) {
+    return reinterpret_cast<const char*>(text);
+}
 
 std::string_view trim(std::string_view text) {
     const std::size_t from = text.find_first_not_of(" \t\r\n");
@@ -54,7 +56,9 @@ void be_silent(void*, xmlErrorPtr) {}
 
 }  // namespace
 
-std::string_view XmlElement::name() const { return chars(node_->name); }
+std::string_view XmlElement::name() const {
+    return chars(node_->name);
+}
 
 std::string_view XmlElement::name_space() const {
     return node_->ns != nullptr && node_->ns->href != nullptr ? chars(node_->ns->href) : "";
@@ -67,7 +71,9 @@ std::string XmlElement::label() const {
     return label + chars(node_->name);
 }
 
-long XmlElement::line() const { return xmlGetLineNo(const_cast<xmlNodePtr>(node_)); }
+long XmlElement::line() const {
+    return xmlGetLineNo(const_cast<xmlNodePtr>(node_));
+}
 
 std::vector<XmlElement> XmlElement::children() const {
     std::vector<XmlElement> found;
@@ -77,8 +83,8 @@ std::vector<XmlElement> XmlElement::children() const {
 }
 
 std::optional<std::string> XmlElement::attribute(const char* name) const {
-    xmlChar* value = xmlGetNoNsProp(const_cast<xmlNodePtr>(node_),
-                                    reinterpret_cast<const xmlChar*>(name));
+    xmlChar* value =
+        xmlGetNoNsProp(const_cast<xmlNodePtr>(node_), reinterpret_cast<const xmlChar*>(name));
     if (value == nullptr) return std::nullopt;
     std::string copy = chars(value);
     xmlFree(value);
@@ -118,7 +124,9 @@ Result<std::string> XmlElement::required(const char* name) const {
     return error(std::string{"attribute '"} + name + "' is missing");
 }
 
-void XmlDocument::Free::operator()(_xmlDoc* doc) const { xmlFreeDoc(doc); }
+void XmlDocument::Free::operator()(_xmlDoc* doc) const {
+    xmlFreeDoc(doc);
+}
 
 XmlDocument::XmlDocument(_xmlDoc* doc, const std::string& file)
     : doc_(doc), file_(std::make_unique<std::string>(file)) {}
@@ -158,7 +166,7 @@ std::optional<Error> XmlDocument::validate(const std::string& schema_path) const
     if (!parser) return Error{schema_path + ": out of memory"};
     xmlRelaxNGSetParserStructuredErrors(parser.get(), be_silent, nullptr);
     std::unique_ptr<xmlRelaxNG, decltype(&xmlRelaxNGFree)> schema{xmlRelaxNGParse(parser.get()),
-                                                                 xmlRelaxNGFree};
+                                                                  xmlRelaxNGFree};
     if (!schema) return Error{schema_path + ": not a usable schema"};
     std::unique_ptr<xmlRelaxNGValidCtxt, decltype(&xmlRelaxNGFreeValidCtxt)> validator{
         xmlRelaxNGNewValidCtxt(schema.get()), xmlRelaxNGFreeValidCtxt};
@@ -166,8 +174,8 @@ std::optional<Error> XmlDocument::validate(const std::string& schema_path) const
     SchemaError first;
     xmlRelaxNGSetValidStructuredErrors(validator.get(), remember_first, &first);
     if (xmlRelaxNGValidateDoc(validator.get(), doc_.get()) == 0) return std::nullopt;
-    return Error{*file_ + ":" + std::to_string(first.line) + ": libvirt's schema: " +
-                 first.message.value_or("not valid")};
+    return Error{*file_ + ":" + std::to_string(first.line) +
+                 ": libvirt's schema: " + first.message.value_or("not valid")};
 }
 
 std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t low,

@@ -21,13 +21,13 @@ class XmlElement {
   public:
     XmlElement(const _xmlNode* node, const std::string* file) : node_(node), file_(file) {}
 
-    std::string_view name() const;              // without prefix
-    std::string_view name_space() const;        // URI, or empty
-    std::string label() const;                  // with prefix, as written: "vsmp:node"
+    std::string_view name() const;        // without prefix
+    std::string_view name_space() const;  // URI, or empty
+    std::string label() const;            // with prefix, as written: "vsmp:node"
     long line() const;
-    std::vector<XmlElement> children() const;   // elements only
+    std::vector<XmlElement> children() const;  // elements only
     std::optional<std::string> attribute(const char* name) const;
-    std::string text() const;                   // of the element itself, surrounding space removed
+    std::string text() const;  // of the element itself, surrounding space removed
 
     // "FILE:LINE: <LABEL>: `what`"
     std::string message(const std::string& what) const;

@@ -35,8 +35,8 @@ Result<wire::ControlReply> ask_guest(const std::string& guest,
     boost::system::error_code code;
     socket.connect(Local::endpoint{path}, code);
     if (code)
-        return Error{fmt::format("guest '{}' is not running ({}: {})", guest, path,
-                                 code.message())};
+        return Error{
+            fmt::format("guest '{}' is not running ({}: {})", guest, path, code.message())};
     std::optional<Result<wire::ControlReply>> answer;
     const auto on_message = [&](std::string_view bytes) -> Result<void> {
         wire::ControlReply reply;
@@ -44,8 +44,9 @@ Result<wire::ControlReply> ask_guest(const std::string& guest,
             return Error{"malformed answer"};
         if (reply.has_hello()) {
             if (reply.hello().protocol_version() == kProtocolVersion) return {};
-            return Error{fmt::format("guest '{}' speaks control protocol {}, this vsmpctl speaks {}",
-                                     guest, reply.hello().protocol_version(), kProtocolVersion)};
+            return Error{
+                fmt::format("guest '{}' speaks control protocol {}, this vsmpctl speaks {}", guest,
+                            reply.hello().protocol_version(), kProtocolVersion)};
         }
         if (reply.kind_case() == wire::ControlReply::kError)
             answer = Error{reply.error()};

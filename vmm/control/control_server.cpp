@@ -30,8 +30,8 @@ struct ControlServer::Session : std::enable_shared_from_this<ControlServer::Sess
             auto self = weak.lock();
             if (!self) return;
             Session* session = self.get();
-            auto sent = session->stream->send(
-                reply, [session] { session->server.forget(session); });
+            auto sent =
+                session->stream->send(reply, [session] { session->server.forget(session); });
             if (!sent) session->server.forget(session);
         });
         return {};

@@ -23,8 +23,7 @@ class ControlServer {
     // Listens at the guest's path. A socket that nobody listens on any more is replaced; one that
     // answers is an error: that guest is running.
     static Result<std::unique_ptr<ControlServer>> listen(asio::io_context& io,
-                                                         const std::string& guest,
-                                                         Handler handler);
+                                                         const std::string& guest, Handler handler);
     ~ControlServer();  // removes the socket
 
   private:

@@ -11,7 +11,9 @@ namespace {
 constexpr std::uint16_t kMaxGuestVcpus = 255;
 constexpr int kMaxCpuidLeaves = 1024;
 
-Error malformed(const char* what) { return {std::string{"malformed control message: "} + what}; }
+Error malformed(const char* what) {
+    return {std::string{"malformed control message: "} + what};
+}
 
 template <class... Ts>
 struct Overloaded : Ts... {
@@ -184,9 +186,8 @@ Result<GuestConfig> from_wire(const wire::GuestConfig& from) {
             row.push_back(static_cast<std::uint8_t>(from.distances()[i * nodes + j]));
         guest.distances.push_back(std::move(row));
     }
-    guest.boot = {.kernel = from.kernel(),
-                  .initrd = from.initrd(),
-                  .command_line = from.command_line()};
+    guest.boot = {
+        .kernel = from.kernel(), .initrd = from.initrd(), .command_line = from.command_line()};
     guest.policy = from.policy();
     guest.hold = std::chrono::nanoseconds(from.hold_ns());
     guest.vlan = static_cast<std::uint16_t>(from.vlan());

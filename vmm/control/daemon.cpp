@@ -23,19 +23,19 @@ using Tcp = asio::ip::tcp;
 void refuse(Tcp::socket socket, const std::string& why) {
     auto stream = std::make_shared<std::weak_ptr<MessageStream>>();
     // Once its hello is here nothing unread is left that would turn our close into a reset.
-    *stream = MessageStream::open(StreamSocket{std::move(socket)},
-                                  {.on_message = [stream, why](std::string_view) -> Result<void> {
-                                       auto open = stream->lock();
-                                       wire::FromNode message;
-                                       message.mutable_hello()->set_protocol_version(
-                                           kProtocolVersion);
-                                       VSMP_TRY(open->send(message));
-                                       message.mutable_failed()->set_message(why);
-                                       VSMP_TRY(open->send(message));
-                                       open->finish();
-                                       return {};
-                                   },
-                                   .on_closed = [](const Error&) {}});
+    *stream =
+        MessageStream::open(StreamSocket{std::move(socket)},
+                            {.on_message = [stream, why](std::string_view) -> Result<void> {
+                                 auto open = stream->lock();
+                                 wire::FromNode message;
+                                 message.mutable_hello()->set_protocol_version(kProtocolVersion);
+                                 VSMP_TRY(open->send(message));
+                                 message.mutable_failed()->set_message(why);
+                                 VSMP_TRY(open->send(message));
+                                 open->finish();
+                                 return {};
+                             },
+                             .on_closed = [](const Error&) {}});
 }
 
 class Daemon {
@@ -58,8 +58,9 @@ class Daemon {
         spdlog::info("listening on {} port {}", options_.address,
                      acceptor_.local_endpoint().port());
         if (!address.is_loopback())
-            spdlog::warn("connections are NOT encrypted and NOT authenticated: anyone who reaches "
-                         "this port can run guests here");
+            spdlog::warn(
+                "connections are NOT encrypted and NOT authenticated: anyone who reaches "
+                "this port can run guests here");
         signals_.async_wait([this](boost::system::error_code, int) { io_.stop(); });
         accept();
         io_.run();
@@ -83,15 +84,15 @@ class Daemon {
         const std::string from = fmt::format("{}:{}", peer.address().to_string(), peer.port());
         if (nodes_.size() >= options_.max_nodes) {
             spdlog::warn("refused {}: {} nodes are running", from, nodes_.size());
-            return refuse(std::move(socket), fmt::format("vsmpd runs {} nodes already, its limit",
-                                                         nodes_.size()));
+            return refuse(std::move(socket),
+                          fmt::format("vsmpd runs {} nodes already, its limit", nodes_.size()));
         }
         socket.set_option(Tcp::no_delay{true}, code);
         UniqueFd fd{socket.release(code)};
-        auto child = ChildProcess::spawn(io_,
-                                         {options_.node_program, "--control-fd",
-                                          std::to_string(kInheritedFd), "--label", from},
-                                         std::move(fd), -1);
+        auto child = ChildProcess::spawn(
+            io_,
+            {options_.node_program, "--control-fd", std::to_string(kInheritedFd), "--label", from},
+            std::move(fd), -1);
         if (!child) return spdlog::error("{}", child.error().message);
         const pid_t pid = (*child)->pid();
         spdlog::info("node {} started for {}", pid, from);
@@ -111,6 +112,8 @@ class Daemon {
 
 }  // namespace
 
-Result<void> run_daemon(const DaemonOptions& options) { return Daemon{options}.run(); }
+Result<void> run_daemon(const DaemonOptions& options) {
+    return Daemon{options}.run();
+}
 
 }  // namespace vsmp::control

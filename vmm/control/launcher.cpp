@@ -127,8 +127,7 @@ class Launcher final : public NodePeerObserver {
             }
             const std::string label =
                 fmt::format("{}/{}", request_.guest.name, peer->config().id.value());
-            auto started =
-                peer->start_local(request_.node_program, label, links_.net_namespace());
+            auto started = peer->start_local(request_.node_program, label, links_.net_namespace());
             if (!started) {
                 finish(RunStatus::node_failed,
                        started.error().in(node_label(peer->config())).message);
@@ -170,14 +169,15 @@ class Launcher final : public NodePeerObserver {
     void start() {
         phase_ = Phase::running;
         start_deadline_.cancel();
-        terminal_.emplace(io_, request_.input_fd, request_.output_fd,
-                          TerminalHandlers{
-                              .on_input =
-                                  [this](std::string bytes, std::function<void()> resume) {
-                                      peers_.front()->console_input(bytes, std::move(resume));
-                                  },
-                              .on_leave = [this] { finish(RunStatus::stopped, "stopped by Ctrl-]"); },
-                          });
+        terminal_.emplace(
+            io_, request_.input_fd, request_.output_fd,
+            TerminalHandlers{
+                .on_input =
+                    [this](std::string bytes, std::function<void()> resume) {
+                        peers_.front()->console_input(bytes, std::move(resume));
+                    },
+                .on_leave = [this] { finish(RunStatus::stopped, "stopped by Ctrl-]"); },
+            });
         if (terminal_->is_terminal()) spdlog::info("guest started; Ctrl-] stops it");
         for (auto& peer : peers_) peer->start();
         if (spread_.wants_stats()) poll_for_spread();
@@ -214,8 +214,8 @@ class Launcher final : public NodePeerObserver {
     void ship_for_spread(const ShipOrder& order) {
         ask_to_ship(order.vcpu, order.from, order.to, [order](const std::string& error) {
             if (!error.empty())
-                spdlog::warn("vCPU {} stays on node {}: {}", order.vcpu.value(),
-                             order.from.value(), error);
+                spdlog::warn("vCPU {} stays on node {}: {}", order.vcpu.value(), order.from.value(),
+                             error);
         });
     }
 
@@ -302,11 +302,11 @@ class Launcher final : public NodePeerObserver {
         };
         const GuestConfig& guest = request_.guest;
         if (vcpu >= guest.vcpu_count)
-            return answer(fmt::format("there is no vCPU {}; the guest has {}", vcpu,
-                                      guest.vcpu_count));
+            return answer(
+                fmt::format("there is no vCPU {}; the guest has {}", vcpu, guest.vcpu_count));
         if (to >= guest.nodes.size())
-            return answer(fmt::format("there is no node {}; the guest has {}", to,
-                                      guest.nodes.size()));
+            return answer(
+                fmt::format("there is no node {}; the guest has {}", to, guest.nodes.size()));
         const VcpuId id{static_cast<std::uint16_t>(vcpu)};
         const NodeId target{static_cast<std::uint8_t>(to)};
         collect_stats([this, id, target, answer](const std::vector<NodeStats>& stats) {

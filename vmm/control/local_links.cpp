@@ -15,9 +15,13 @@ namespace {
 
 constexpr const char* kMtu = "9000";
 
-std::string interface_of(std::size_t node) { return "vsmp" + std::to_string(node); }
+std::string interface_of(std::size_t node) {
+    return "vsmp" + std::to_string(node);
+}
 
-bool is_auto(const NodeConfig& node) { return std::holds_alternative<AutoLink>(node.link); }
+bool is_auto(const NodeConfig& node) {
+    return std::holds_alternative<AutoLink>(node.link);
+}
 
 // addrgenmode none: no IPv6 address, hence none of its chatter on a link that is ours alone.
 std::string bring_up(const std::string& interface) {
@@ -28,8 +32,8 @@ std::string bring_up(const std::string& interface) {
 
 std::string link_commands(std::size_t nodes) {
     if (nodes == 2)
-        return "link add vsmp0 mtu 9000 type veth peer name vsmp1 mtu 9000\n" +
-               bring_up("vsmp0") + bring_up("vsmp1");
+        return "link add vsmp0 mtu 9000 type veth peer name vsmp1 mtu 9000\n" + bring_up("vsmp0") +
+               bring_up("vsmp1");
     std::string commands = "link add vsmpbr type bridge\n";
     for (std::size_t node = 0; node < nodes; ++node) {
         const std::string port = "port" + std::to_string(node);
@@ -50,8 +54,7 @@ LocalLinks::~LocalLinks() = default;
 
 Result<LocalLinks> LocalLinks::create(GuestConfig& guest) {
     const bool nothing_to_do =
-        guest.nodes.size() < 2 ||
-        std::none_of(guest.nodes.begin(), guest.nodes.end(), is_auto);
+        guest.nodes.size() < 2 || std::none_of(guest.nodes.begin(), guest.nodes.end(), is_auto);
     if (nothing_to_do) return LocalLinks{};
     UniqueFd own{::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC)};
     if (!own) return Error::from_errno("open /proc/self/ns/net");

@@ -16,8 +16,8 @@ namespace vsmp::control {
 
 class LocalLinks {
   public:
-    // Replaces the AutoLinks of `guest`; does nothing for one node or without AutoLinks. Calling thread: must be
-    // the process's only one (it changes its network namespace for a moment).
+    // Replaces the AutoLinks of `guest`; does nothing for one node or without AutoLinks. Calling
+    // thread: must be the process's only one (it changes its network namespace for a moment).
     static Result<LocalLinks> create(GuestConfig& guest);
     LocalLinks(LocalLinks&&) = default;
     ~LocalLinks();

@@ -57,8 +57,7 @@ Result<void> NodePeer::start_local(const std::string& program, const std::string
     UniqueFd ours{ends[0]}, theirs{ends[1]};
     const std::vector<std::string> command{program, "--control-fd", std::to_string(kInheritedFd),
                                            "--label", label};
-    VSMP_TRY_ASSIGN(child_,
-                    ChildProcess::spawn(io_, command, std::move(theirs), net_namespace));
+    VSMP_TRY_ASSIGN(child_, ChildProcess::spawn(io_, command, std::move(theirs), net_namespace));
     child_->when_ended([this](std::string how) { on_child_ended(std::move(how)); });
     StreamSocket socket{io_};
     socket.assign(asio::generic::stream_protocol{AF_UNIX, 0}, ours.release());
@@ -75,9 +74,10 @@ void NodePeer::connect_remote() {
             if (code) return fail("no such host: " + code.message());
             for (const auto& entry : found)
                 if (!entry.endpoint().address().is_loopback()) {
-                    spdlog::warn("{}: the control connection is NOT encrypted and NOT "
-                                 "authenticated; use a network you trust",
-                                 node_label(config_));
+                    spdlog::warn(
+                        "{}: the control connection is NOT encrypted and NOT "
+                        "authenticated; use a network you trust",
+                        node_label(config_));
                     break;
                 }
             connecting_.emplace(io_);
@@ -247,8 +247,7 @@ void NodePeer::on_child_ended(std::string how) {
 void NodePeer::settle() {
     const bool child_over = !child_ || !child_->running();
     if (!closed_ || !child_over || gone_) return;
-    if (!failed_ && !stopping_)
-        fail(child_ ? "its process " + child_end_ : closed_->message);
+    if (!failed_ && !stopping_) fail(child_ ? "its process " + child_end_ : closed_->message);
     gone_ = true;
     observer_.on_gone(config_.id);
 }

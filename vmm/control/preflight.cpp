@@ -12,11 +12,11 @@
 namespace vsmp::control {
 namespace {
 
-constexpr std::size_t kBzImageMagicAt = 0x202;        // Documentation/arch/x86/boot.rst
-constexpr std::uint32_t kBzImageMagic = 0x53726448;   // "HdrS"
-constexpr std::uint32_t kElfMagic = 0x464c457f;       // System V gABI, ch. 4
-constexpr std::uint32_t kElfNote = 4;                 // PT_NOTE
-constexpr std::size_t kProgramHeaderBytes = 56;       // Elf64_Phdr
+constexpr std::size_t kBzImageMagicAt = 0x202;       // Documentation/arch/x86/boot.rst
+constexpr std::uint32_t kBzImageMagic = 0x53726448;  // "HdrS"
+constexpr std::uint32_t kElfMagic = 0x464c457f;      // System V gABI, ch. 4
+constexpr std::uint32_t kElfNote = 4;                // PT_NOTE
+constexpr std::size_t kProgramHeaderBytes = 56;      // Elf64_Phdr
 constexpr std::string_view kMicroGuestOwner = "vsmp";
 constexpr unsigned kMinKernelMajor = 6, kMinKernelMinor = 4;  // UFFDIO_CONTINUE_MODE_WP
 constexpr std::uint64_t kTscTolerance = 1000;                 // one part in so many
@@ -36,8 +36,7 @@ bool is_elf64_x86(ByteView file) {
 Result<std::vector<std::byte>> read_file(const std::string& path, const char* what,
                                          std::uint64_t limit) {
     struct stat info {};
-    if (::stat(path.c_str(), &info) != 0)
-        return Error::from_errno(std::string{what} + " " + path);
+    if (::stat(path.c_str(), &info) != 0) return Error::from_errno(std::string{what} + " " + path);
     if (!S_ISREG(info.st_mode)) return Error{std::string{what} + " " + path + ": not a file"};
     const auto size = static_cast<std::uint64_t>(info.st_size);
     if (size == 0) return Error{std::string{what} + " " + path + ": empty"};
@@ -165,8 +164,8 @@ Result<CommonGround> find_common_ground(const GuestConfig& guest, GuestKind kind
     for (std::size_t i = 0; i < facts.size(); ++i) {
         VSMP_TRY(check_host(guest.nodes[i], facts[i], facts.size(), kind));
         const std::uint64_t mine = facts[i].tsc_khz;
-        const std::uint64_t apart = mine > ground.tsc_khz ? mine - ground.tsc_khz
-                                                          : ground.tsc_khz - mine;
+        const std::uint64_t apart =
+            mine > ground.tsc_khz ? mine - ground.tsc_khz : ground.tsc_khz - mine;
         if (apart > ground.tsc_khz / kTscTolerance)
             return Error{fmt::format(
                 "{}: its TSC runs at {} kHz, node 0's at {} kHz; a guest needs the same on all "

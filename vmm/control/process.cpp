@@ -123,8 +123,7 @@ Result<void> run_command(const std::vector<std::string>& command, const std::str
     VSMP_TRY_ASSIGN(Pipe in, make_pipe());
     VSMP_TRY_ASSIGN(Pipe err, make_pipe());
     // The input fits the pipe, so that writing it cannot wait for the command.
-    if (::write(in.write.get(), input.data(), input.size()) !=
-        static_cast<ssize_t>(input.size()))
+    if (::write(in.write.get(), input.data(), input.size()) != static_cast<ssize_t>(input.size()))
         return Error::from_errno("write");
     in.write = UniqueFd{};
     const std::vector<char*> argv = argv_of(command);

@@ -115,9 +115,9 @@ std::string status_table(const wire::ControlReply::Status& status) {
     out += fmt::format("{:>4}  {:<24} {:<28} {:>10}  {}\n", "node", "host", "link", "memory",
                        "vCPUs here");
     for (const auto& node : status.nodes())
-        out += fmt::format("{:>4}  {:<24} {:<28} {:>6} MiB  {}\n", node.id(), node.host(),
-                           node.link(), node.memory_bytes() >> 20,
-                           fmt::join(node.vcpus_here(), " "));
+        out +=
+            fmt::format("{:>4}  {:<24} {:<28} {:>6} MiB  {}\n", node.id(), node.host(), node.link(),
+                        node.memory_bytes() >> 20, fmt::join(node.vcpus_here(), " "));
     return out;
 }
 

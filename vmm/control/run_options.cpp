@@ -17,6 +17,7 @@ Result<RunRequest> make_request(const RunOptions& options) {
     BootConfig& boot = request.guest.boot;
     if (options.kernel) boot.kernel = *options.kernel;
     if (options.initrd) boot.initrd = *options.initrd;
+    if (options.hold_us) request.guest.hold = std::chrono::microseconds(*options.hold_us);
     if (options.append) boot.command_line += " " + *options.append;
     if (options.spread) request.guest.spread = *options.spread;
     VSMP_TRY(place_nodes(request.guest, options.local_count));

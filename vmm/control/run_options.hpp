@@ -11,8 +11,9 @@ namespace vsmp::control {
 struct RunOptions {
     std::string guest_file;
     std::optional<unsigned> local_count;
+    std::optional<unsigned> hold_us;                    // instead of the XML's
     std::optional<std::string> kernel, initrd, append;  // instead of, or added to, the XML's
-    std::optional<Spread> spread;                        // instead of the XML's
+    std::optional<Spread> spread;                       // instead of the XML's
     std::string spread_after;
     unsigned timeout_s = 60;
     std::string node_program;

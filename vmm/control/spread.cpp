@@ -8,8 +8,8 @@ SpreadPlan::SpreadPlan(const GuestConfig& guest, std::string marker)
     : target_(guest.vcpu_count), marker_(std::move(marker)) {
     for (const NodeConfig& node : guest.nodes)
         for (VcpuId vcpu : node.vcpus) target_[vcpu.value()] = node.id;
-    const bool all_at_home = std::all_of(target_.begin(), target_.end(),
-                                         [](NodeId node) { return node == NodeId{0}; });
+    const bool all_at_home =
+        std::all_of(target_.begin(), target_.end(), [](NodeId node) { return node == NodeId{0}; });
     done_ = guest.spread == Spread::none || all_at_home;
 }
 

@@ -20,8 +20,8 @@ class StatsRounds {
     // A number for the requests of a new round. Of too many open rounds the oldest is dropped.
     std::uint64_t begin(Done done) {
         if (rounds_.size() >= kMaxOpen) rounds_.erase(rounds_.begin());
-        rounds_.emplace(++last_, Round{std::vector<std::optional<NodeStats>>(nodes_),
-                                       std::move(done)});
+        rounds_.emplace(++last_,
+                        Round{std::vector<std::optional<NodeStats>>(nodes_), std::move(done)});
         return last_;
     }
 

@@ -103,11 +103,12 @@ class Terminal::Impl : public std::enable_shared_from_this<Terminal::Impl> {
 
     void read() {
         if (!input_.is_open() || closed_) return;
-        input_.async_read_some(asio::buffer(buffer_), [self = shared_from_this()](
-                                                          boost::system::error_code code,
-                                                          std::size_t size) {
-            if (!code && !self->closed_) self->on_read(size);  // else: end of input, guest goes on
-        });
+        input_.async_read_some(
+            asio::buffer(buffer_),
+            [self = shared_from_this()](boost::system::error_code code, std::size_t size) {
+                if (!code && !self->closed_)
+                    self->on_read(size);  // else: end of input, guest goes on
+            });
     }
 
     void write(std::string bytes) {
@@ -186,12 +187,20 @@ Terminal::Terminal(asio::io_context& io, int input_fd, int output_fd, TerminalHa
     : impl_(std::make_shared<Impl>(io, input_fd, output_fd, std::move(handlers))) {
     impl_->read();
 }
-Terminal::~Terminal() { impl_->close(); }
-void Terminal::write(std::string bytes) { impl_->write(std::move(bytes)); }
-bool Terminal::flushed() const { return impl_->flushed(); }
+Terminal::~Terminal() {
+    impl_->close();
+}
+void Terminal::write(std::string bytes) {
+    impl_->write(std::move(bytes));
+}
+bool Terminal::flushed() const {
+    return impl_->flushed();
+}
 void Terminal::when_flushed(std::function<void()> handler) {
     impl_->when_flushed(std::move(handler));
 }
-bool Terminal::is_terminal() const { return impl_->raw(); }
+bool Terminal::is_terminal() const {
+    return impl_->raw();
+}
 
 }  // namespace vsmp::control

@@ -26,27 +26,24 @@ class CommandQueue {
 
     // Any thread.
     void push(Command command) {
-        bool was_empty;
-        {
-            std::lock_guard lock{mutex_};
-            VSMP_CHECK(commands_.size() < kCapacity, "the data plane's command queue overflowed");
-            was_empty = commands_.empty();
-            commands_.push_back(std::move(command));
-            pending_.store(true, std::memory_order_release);
-        }
-        if (was_empty) {
-            const std::uint64_t one = 1;
-            [[maybe_unused]] ssize_t n = ::write(wakeup_.get(), &one, sizeof one);
-        }
+        std::lock_guard lock{mutex_};
+        VSMP_CHECK(commands_.size() < kCapacity, "the data plane's command queue overflowed");
+        commands_.push_back(std::move(command));
+        pending_.store(true, std::memory_order_release);
+        if (commands_.size() > 1) return;
+        // Under the lock, as is the read below: else the descriptor could stay readable with
+        // nothing behind it, and the data plane would never sleep again.
+        const std::uint64_t one = 1;
+        [[maybe_unused]] ssize_t n = ::write(wakeup_.get(), &one, sizeof one);
     }
 
     // The data plane: everything queued, in order. `into` is cleared first.
     void take(std::vector<Command>& into) {
         into.clear();
         if (!pending_.load(std::memory_order_acquire)) return;  // spares a busy loop the syscall
+        std::lock_guard lock{mutex_};
         std::uint64_t count;
         [[maybe_unused]] ssize_t n = ::read(wakeup_.get(), &count, sizeof count);
-        std::lock_guard lock{mutex_};
         into.swap(commands_);
         pending_.store(false, std::memory_order_relaxed);
     }

@@ -31,7 +31,9 @@ DataPlane::DataPlane(DataPlaneOptions options, DataPlaneHooks hooks, fabric::Fab
       commands_(commands),
       clock_(options.host_id) {}
 
-DataPlane::~DataPlane() { stop(); }
+DataPlane::~DataPlane() {
+    stop();
+}
 
 void DataPlane::start() {
     thread_ = std::jthread([this] { run(); });
@@ -68,8 +70,8 @@ bool DataPlane::poll_fabric(Instant now) {
         }
         return false;
     }
-    const bool received = fabric_->poll(
-        now, [&](NodeId from, fabric::Channel channel, ByteView payload) {
+    const bool received =
+        fabric_->poll(now, [&](NodeId from, fabric::Channel channel, ByteView payload) {
             deliver(from, channel, payload, now);
         });
     if (!links_up_) watch_peers();
@@ -170,9 +172,9 @@ void DataPlane::on_fault(const Userfault& fault, Instant now) {
     const std::optional<VcpuId> vcpu = hooks_.vcpu_of_thread(fault.thread);
     if (vcpu && ship_instead(fault, *vcpu, now)) return;
     // Claimants that are no vCPU (KVM's own threads) are told apart by their thread.
-    const std::uint32_t claimant = vcpu ? vcpu->value()
-                                        : static_cast<std::uint32_t>(kMaxVcpus) +
-                                              static_cast<std::uint32_t>(fault.thread);
+    const std::uint32_t claimant =
+        vcpu ? vcpu->value()
+             : static_cast<std::uint32_t>(kMaxVcpus) + static_cast<std::uint32_t>(fault.thread);
     broker_.on_fault(fault, coherence::Claimant{claimant}, now);
 }
 
@@ -181,8 +183,8 @@ bool DataPlane::ship_instead(const Userfault& fault, VcpuId vcpu, Instant now) {
     // A page that is shared and owned here waits for its sharers only: nowhere to go.
     const NodeId location = broker_.location(fault.page);
     if (location == options_.self) return false;
-    const locality::Decision decision = policy_.decide(
-        {vcpu, fault.page, fault.access, location, directory_.is_here(vcpu), now});
+    const locality::Decision decision =
+        policy_.decide({vcpu, fault.page, fault.access, location, directory_.is_here(vcpu), now});
     const auto* ship = std::get_if<locality::Ship>(&decision);
     if (!ship || !directory_.ship(vcpu, ship->to)) return false;
     shipped_faults_.push_back({fault, vcpu, now + kLeaveTimeout});
@@ -195,8 +197,7 @@ void DataPlane::forget_shipped_fault(VcpuId vcpu) {
 
 bool DataPlane::run_commands(Instant now) {
     commands_.take(taken_);
-    for (Command& command : taken_)
-        std::visit([&](auto& c) { perform(c, now); }, command);
+    for (Command& command : taken_) std::visit([&](auto& c) { perform(c, now); }, command);
     return !taken_.empty();
 }
 
@@ -240,7 +241,9 @@ void DataPlane::perform(command::Send& send, Instant) {
     }
 }
 
-void DataPlane::perform(command::Inspect& inspect, Instant) { inspect.look(); }
+void DataPlane::perform(command::Inspect& inspect, Instant) {
+    inspect.look();
+}
 
 void DataPlane::run_timers(Instant now) {
     housekeeping_due_ = hooks_.housekeeping(now);

@@ -80,13 +80,13 @@ struct DataPlaneOptions {
     NodeId self;
     std::size_t node_count = 1;
     std::size_t vcpu_count = 1;
-    std::uint64_t guest_tsc_offset = 0;  // node 0 decides it; others learn it
-    std::uint64_t host_id = 0;           // of the running host kernel
+    std::uint64_t guest_tsc_offset = 0;             // node 0 decides it; others learn it
+    std::uint64_t host_id = 0;                      // of the running host kernel
     Duration spin = std::chrono::microseconds(20);  // polling before sleeping
 };
 
 struct DataPlaneCounters {
-    std::uint64_t malformed = 0;        // node and clock messages that did not decode
+    std::uint64_t malformed = 0;        // node and clock messages that make no sense
     std::uint64_t ships_not_taken = 0;  // decided by the policy, but the vCPU could not leave
     std::uint64_t sleeps = 0;
 };

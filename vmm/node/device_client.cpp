@@ -32,7 +32,9 @@ void DeviceClient::write(VcpuId vcpu, AddressSpace space, std::uint64_t address,
               .data = value});
 }
 
-void DeviceClient::end_of_interrupt(std::uint8_t vector) { send_(EndOfInterrupt{vector}); }
+void DeviceClient::end_of_interrupt(std::uint8_t vector) {
+    send_(EndOfInterrupt{vector});
+}
 
 std::uint64_t DeviceClient::transact(DeviceRequest request) {
     Slot& slot = slots_[request.vcpu.value()];

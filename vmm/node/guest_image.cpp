@@ -50,13 +50,13 @@ Result<std::array<std::uint64_t, 16>> parse_micro_arguments(const std::string& c
 
 Result<boot::BootImage> load_operating_system(const NodeSetup& setup, const MemoryLayout& layout) {
     VSMP_TRY_ASSIGN(acpi::Tables tables, acpi::build_tables(describe_machine(setup, layout)));
-    VSMP_TRY_ASSIGN(boot::BootImage image, boot::load_linux({.kernel = setup.kernel,
-                                                             .initrd = setup.initrd,
-                                                             .command_line =
-                                                                 setup.guest.boot.command_line,
-                                                             .memory = layout,
-                                                             .acpi_rsdp = tables.rsdp,
-                                                             .tsc_khz = setup.tsc_khz}));
+    VSMP_TRY_ASSIGN(boot::BootImage image,
+                    boot::load_linux({.kernel = setup.kernel,
+                                      .initrd = setup.initrd,
+                                      .command_line = setup.guest.boot.command_line,
+                                      .memory = layout,
+                                      .acpi_rsdp = tables.rsdp,
+                                      .tsc_khz = setup.tsc_khz}));
     image.add(tables.rsdp, std::move(tables.bytes));
     return image;
 }
@@ -83,8 +83,7 @@ Result<std::vector<boot::BootState>> load_guest(const NodeSetup& setup, const Me
         const auto last = layout.page_of(Gpa{write.at.value() + write.bytes.size() - 1});
         if (!first || !last || layout.home_of(*last) != NodeId{0})
             return Error{"the guest's kernel and initrd do not fit the memory of node 0"};
-        const std::size_t offset =
-            first->value() * kPageSize + write.at.value() % kPageSize;
+        const std::size_t offset = first->value() * kPageSize + write.at.value() % kPageSize;
         std::memcpy(memory.alias().data() + offset, write.bytes.data(), write.bytes.size());
         broker.mark_populated(*first, last->value() - first->value() + 1);
     }

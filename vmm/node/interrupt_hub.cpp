@@ -33,8 +33,7 @@ void InterruptHub::send(const InterruptMessage& message) {
 }
 
 void InterruptHub::raise(VcpuId vcpu, const cpu::Interrupt& interrupt) {
-    if (runners_[vcpu.value()]->post(interrupt) == cpu::Posted::closed)
-        elsewhere_(vcpu, interrupt);
+    if (runners_[vcpu.value()]->post(interrupt) == cpu::Posted::closed) elsewhere_(vcpu, interrupt);
 }
 
 void InterruptHub::set_address(VcpuId vcpu, const cpu::ApicAddress& address) {

@@ -28,9 +28,9 @@ constexpr int kRoundTripHolds = 4;
 class NodeImpl final : public Node {
   public:
     NodeImpl(NodeSetup setup, NodeObserver& observer)
-        : setup_(std::move(setup)), observer_(observer), console_([this](std::string bytes) {
-              observer_.on_console_output(std::move(bytes));
-          }) {}
+        : setup_(std::move(setup)),
+          observer_(observer),
+          console_([this](std::string bytes) { observer_.on_console_output(std::move(bytes)); }) {}
     ~NodeImpl() override;
 
     Result<void> open();
@@ -67,9 +67,9 @@ class NodeImpl final : public Node {
     mutable CommandQueue<Command> commands_;
     ConsoleBuffer console_;
     std::optional<InterruptHub> interrupts_;
-    std::unique_ptr<NodeDevices> devices_;        // node 0
+    std::unique_ptr<NodeDevices> devices_;         // node 0
     std::unique_ptr<DeviceClient> device_client_;  // other nodes
-    std::optional<MicroResults> micro_results_;   // node 0, micro-guests
+    std::optional<MicroResults> micro_results_;    // node 0, micro-guests
     std::unique_ptr<NodeVcpus> vcpus_;
     std::optional<VcpuDirectory> directory_;
     std::unique_ptr<DataPlane> data_plane_;
@@ -111,8 +111,8 @@ void NodeImpl::make_devices() {
                         });
     const auto wake = [this] { commands_.push(command::Inspect{[] {}}); };
     if (!is_device_node()) {
-        device_client_ = std::make_unique<DeviceClient>(
-            setup_.guest.vcpu_count, [this](NodeMessage message) {
+        device_client_ =
+            std::make_unique<DeviceClient>(setup_.guest.vcpu_count, [this](NodeMessage message) {
                 commands_.push(command::Send{.to = NodeId{0}, .message = message});
             });
         return;
@@ -145,10 +145,10 @@ void NodeImpl::make_vcpus() {
                     .cpuid = setup_.cpuid,
                     .tsc_khz = setup_.tsc_khz},
         *interrupts_, devices, commands_,
-        VcpuEvents{.micro_report = [this](const MicroReport& report) { on_micro_report(report); },
-                   .guest_ended = [this](GuestEnd how, std::string detail) {
-                       on_guest_ended(how, std::move(detail));
-                   }});
+        VcpuEvents{
+            .micro_report = [this](const MicroReport& report) { on_micro_report(report); },
+            .guest_ended = [this](GuestEnd how,
+                                  std::string detail) { on_guest_ended(how, std::move(detail)); }});
 }
 
 Result<void> NodeImpl::make_data_plane(std::uint64_t host) {
@@ -174,7 +174,8 @@ Result<void> NodeImpl::make_data_plane(std::uint64_t host) {
 }
 
 // What vCPUs wait for is released in this order: device replies, then pages. From the moment the
-// userfaultfd is closed they may read stale pages, but nothing they do leaves this process any more.
+// userfaultfd is closed they may read stale pages, but nothing they do leaves this process any
+// more.
 NodeImpl::~NodeImpl() {
     ended_ = true;
     if (device_client_) device_client_->stop();

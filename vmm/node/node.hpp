@@ -32,8 +32,9 @@ struct NodeSetup {
     GuestConfig guest;
     GuestKind kind = GuestKind::operating_system;
     NodeId self;
-    std::uint64_t incarnation = 0;  // differs for each start of a guest; frames of others are dropped
-    std::vector<CpuidLeaf> cpuid;   // common to all nodes
+    std::uint64_t incarnation =
+        0;  // differs for each start of a guest; frames of others are dropped
+    std::vector<CpuidLeaf> cpuid;  // common to all nodes
     std::uint64_t tsc_khz = 0;
     std::vector<std::byte> kernel;  // node 0 only
     std::vector<std::byte> initrd;
@@ -43,7 +44,7 @@ struct NodeSetup {
 enum class VcpuActivity : std::uint8_t {
     waiting,  // for INIT and SIPI: the guest has not started it
     running,
-    halted,   // in HLT, nothing pending
+    halted,  // in HLT, nothing pending
 };
 
 struct NodeStats {

@@ -22,7 +22,9 @@ void NodeDevices::write(VcpuId, AddressSpace space, std::uint64_t address, ByteV
     if (known_deadline_.exchange(deadline) > deadline) timer_changed_();
 }
 
-void NodeDevices::end_of_interrupt(std::uint8_t vector) { devices_->end_of_interrupt(vector); }
+void NodeDevices::end_of_interrupt(std::uint8_t vector) {
+    devices_->end_of_interrupt(vector);
+}
 
 DeviceReply NodeDevices::serve(const DeviceRequest& request) {
     DeviceReply reply{.vcpu = request.vcpu, .sequence = request.sequence};

@@ -5,7 +5,9 @@ namespace {
 
 enum class Kind : std::uint8_t { request = 1, reply, end_of_interrupt, apic_moved, micro_report };
 
-void write_kind(Kind kind, ByteWriter& to) { to.write(static_cast<std::uint8_t>(kind)); }
+void write_kind(Kind kind, ByteWriter& to) {
+    to.write(static_cast<std::uint8_t>(kind));
+}
 
 void encode_fields(const DeviceRequest& m, ByteWriter& to) {
     write_kind(Kind::request, to);

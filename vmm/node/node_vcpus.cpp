@@ -17,7 +17,9 @@ NodeVcpus::NodeVcpus(VcpuMachine machine, InterruptHub& interrupts, DeviceAccess
       events_(std::move(events)),
       stopped_at_(machine_.vcpu_count) {}
 
-NodeVcpus::~NodeVcpus() { stop(); }
+NodeVcpus::~NodeVcpus() {
+    stop();
+}
 
 Result<void> NodeVcpus::create(const MemoryLayout& layout, std::byte* guest_ram,
                                std::uint64_t guest_tsc_offset) {
@@ -99,7 +101,9 @@ void NodeVcpus::capture(VcpuId vcpu, NodeId to) {
         commands_.push(command::CaptureFailed{vcpu});  // it has ended
 }
 
-void NodeVcpus::resume(VcpuId vcpu) { runners_[vcpu.value()]->start(cpu::ResumeStart{}); }
+void NodeVcpus::resume(VcpuId vcpu) {
+    runners_[vcpu.value()]->start(cpu::ResumeStart{});
+}
 
 void NodeVcpus::install(VcpuId vcpu, shipper::VcpuState state) {
     stopped_at_[vcpu.value()] = state.stopped_at;
@@ -139,7 +143,9 @@ void NodeVcpus::mmio_read(VcpuId vcpu, Gpa gpa, std::span<std::byte> data) {
     devices_.read(vcpu, AddressSpace::mmio, gpa.value(), data);
 }
 
-void NodeVcpus::send_ipi(VcpuId from, const cpu::Ipi& ipi) { interrupts_.send_ipi(from, ipi); }
+void NodeVcpus::send_ipi(VcpuId from, const cpu::Ipi& ipi) {
+    interrupts_.send_ipi(from, ipi);
+}
 
 void NodeVcpus::end_of_interrupt(VcpuId, std::uint8_t vector) {
     devices_.end_of_interrupt(vector);
@@ -150,7 +156,9 @@ void NodeVcpus::apic_address_changed(VcpuId vcpu, const cpu::ApicAddress& addres
     commands_.push(command::Send{.to = std::nullopt, .message = ApicMoved{vcpu, address}});
 }
 
-cpu::GuestTsc NodeVcpus::guest_tsc() { return cpu::GuestTsc{__rdtsc() + guest_tsc_offset_}; }
+cpu::GuestTsc NodeVcpus::guest_tsc() {
+    return cpu::GuestTsc{__rdtsc() + guest_tsc_offset_};
+}
 
 void NodeVcpus::departed(VcpuId vcpu, NodeId, shipper::VcpuState state) {
     std::vector<std::byte> bytes(shipper::kMaxStateBytes);
@@ -180,8 +188,7 @@ void NodeVcpus::install_failed(VcpuId vcpu, const Error&, const cpu::InterruptSt
 }
 
 void NodeVcpus::vcpu_failed(VcpuId vcpu, const std::string& text) {
-    events_.guest_ended(GuestEnd::crashed,
-                        "vCPU " + std::to_string(vcpu.value()) + ": " + text);
+    events_.guest_ended(GuestEnd::crashed, "vCPU " + std::to_string(vcpu.value()) + ": " + text);
 }
 
 void NodeVcpus::guest_shutdown(VcpuId vcpu) {

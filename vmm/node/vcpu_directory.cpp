@@ -96,7 +96,7 @@ bool VcpuDirectory::perform(VcpuId vcpu, const Action& action, const shipper::St
                             ByteView state) {
     switch (action.kind) {
         case ActionKind::request_capture:
-            vcpus_.capture(vcpu, action.to);
+            vcpus_.capture(vcpu, step.next.peer);
             return true;
         case ActionKind::send_state:
             count_departure(state.size());

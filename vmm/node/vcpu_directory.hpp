@@ -28,8 +28,8 @@ class LocalVcpus {
 
 struct ShipCounters {
     std::uint64_t out = 0, in = 0;
-    std::uint64_t refused = 0;    // by this node or by the destination
-    std::uint64_t malformed = 0;  // messages that did not decode
+    std::uint64_t refused = 0;          // by this node or by the destination
+    std::uint64_t malformed = 0;        // messages that did not decode
     std::uint64_t frame_bytes_max = 0;  // of the Ethernet frame with a vCPU's state
     // Of the last kRemembered ships, oldest first.
     std::vector<std::uint32_t> frame_bytes;  // out
@@ -41,9 +41,8 @@ struct ShipCounters {
 class VcpuDirectory {
   public:
     // All vCPUs start on node 0. `fabric` may be null for a guest of one node.
-    VcpuDirectory(NodeId self, std::size_t node_count, std::size_t vcpu_count,
-                  LocalVcpus& vcpus, fabric::Fabric* fabric,
-                  std::function<void(Error)> on_violation);
+    VcpuDirectory(NodeId self, std::size_t node_count, std::size_t vcpu_count, LocalVcpus& vcpus,
+                  fabric::Fabric* fabric, std::function<void(Error)> on_violation);
 
     // False: the vCPU is not here, or is leaving already.
     bool ship(VcpuId vcpu, NodeId to);

@@ -53,10 +53,10 @@ struct TestNode {
         : memory(*GuestMemory::create(homes.page_count())),
           userfault(*UserfaultFd::watch({memory.guest_base(), homes.page_count() * kPageSize})),
           fabric(self, wire),
-          broker(self, homes, coherence::hold_limits(self, homes.node_count(), std::chrono::microseconds(200),
-                                     std::chrono::milliseconds(1)),
-                 memory,
-                 userfault) {
+          broker(self, homes,
+                 coherence::hold_limits(self, homes.node_count(), std::chrono::microseconds(200),
+                                        std::chrono::milliseconds(1)),
+                 memory, userfault) {
         broker.attach(&fabric);
     }
 
@@ -77,8 +77,8 @@ class BrokerTest : public ::testing::Test {
     void start(std::vector<std::uint64_t> pages) {
         const HomeMap homes{pages};
         for (std::size_t i = 0; i < pages.size(); ++i)
-            nodes_.push_back(std::make_unique<TestNode>(NodeId{static_cast<std::uint8_t>(i)}, homes,
-                                                        wire_));
+            nodes_.push_back(
+                std::make_unique<TestNode>(NodeId{static_cast<std::uint8_t>(i)}, homes, wire_));
         plane_ = std::jthread([this](std::stop_token stop) { run(stop); });
     }
 
@@ -91,7 +91,8 @@ class BrokerTest : public ::testing::Test {
 
     std::atomic<std::uint64_t>* word(std::size_t node, std::uint64_t page, std::size_t index = 0) {
         return reinterpret_cast<std::atomic<std::uint64_t>*>(nodes_[node]->memory.guest_base() +
-                                                             page * kPageSize) + index;
+                                                             page * kPageSize) +
+               index;
     }
 
     BrokerCounters counters(std::size_t node) {
@@ -115,8 +116,8 @@ class BrokerTest : public ::testing::Test {
         const auto count = node.userfault.read(faults);
         ASSERT_TRUE(count) << count.error().message;
         for (const Userfault& fault : std::span{faults}.first(*count))
-            node.broker.on_fault(fault,
-                                 coherence::Claimant{static_cast<std::uint32_t>(fault.thread)}, now);
+            node.broker.on_fault(
+                fault, coherence::Claimant{static_cast<std::uint32_t>(fault.thread)}, now);
         node.broker.on_timer(now);
         while (!wire_.empty()) {
             const Packet packet = std::move(wire_.front());

@@ -46,9 +46,10 @@ class Guest {
 };
 
 unsigned sum(ByteView bytes) {
-    return std::accumulate(bytes.begin(), bytes.end(), 0u, [](unsigned total, std::byte b) {
-        return total + std::to_integer<unsigned>(b);
-    }) % 256;
+    return std::accumulate(
+               bytes.begin(), bytes.end(), 0u,
+               [](unsigned total, std::byte b) { return total + std::to_integer<unsigned>(b); }) %
+           256;
 }
 
 Guest guest_of(const Machine& machine) {
@@ -139,16 +140,16 @@ TEST(AcpiTables, SratCoversEveryCpuAndEveryPieceOfMemory) {
     std::vector<unsigned> cells_of_cpus;
     std::vector<std::array<std::uint64_t, 3>> memory;
     for (const Entry& entry : entries(guest.tables().at("SRAT"), 48)) {
-        if (entry.type == 0)
-            cells_of_cpus.push_back(guest.get<std::uint8_t>(entry.bytes, 2));
+        if (entry.type == 0) cells_of_cpus.push_back(guest.get<std::uint8_t>(entry.bytes, 2));
         if (entry.type == 1)
             memory.push_back({guest.get<std::uint32_t>(entry.bytes, 2),
                               guest.get<std::uint64_t>(entry.bytes, 8),
                               guest.get<std::uint64_t>(entry.bytes, 16)});
     }
     EXPECT_EQ(cells_of_cpus, (std::vector<unsigned>{0, 1, 0, 1}));
-    EXPECT_EQ(memory, (std::vector<std::array<std::uint64_t, 3>>{
-                          {0, 0, 2ull << 30}, {1, 2ull << 30, 1ull << 30}, {1, 4ull << 30, 1ull << 30}}));
+    EXPECT_EQ(memory,
+              (std::vector<std::array<std::uint64_t, 3>>{
+                  {0, 0, 2ull << 30}, {1, 2ull << 30, 1ull << 30}, {1, 4ull << 30, 1ull << 30}}));
 }
 
 TEST(AcpiTables, SlitIsTheMatrix) {
@@ -175,7 +176,8 @@ TEST(AcpiTables, BadMachinesAreRefused) {
     EXPECT_EQ(build_tables(machine).error().message, "ACPI tables: no CPU");
     machine = two_cells(1);
     machine.distances = {{10, 20}, {20}};
-    EXPECT_EQ(build_tables(machine).error().message, "ACPI SLIT: row 1 has 1 distances for 2 cells");
+    EXPECT_EQ(build_tables(machine).error().message,
+              "ACPI SLIT: row 1 has 1 distances for 2 cells");
     machine.distances = {{10, 10}, {20, 10}};
     EXPECT_EQ(build_tables(machine).error().message,
               "ACPI SLIT: distance 10 from cell 0 to 1 (must be more than 10)");

@@ -40,7 +40,9 @@ TEST(Aml, PackageLengthCountsItself) {
     EXPECT_EQ(longest[3], std::byte{0x01});
 }
 
-TEST(AmlDeathTest, NamesHaveFourCharacters) { EXPECT_DEATH(name("_S5", integer(0)), "four"); }
+TEST(AmlDeathTest, NamesHaveFourCharacters) {
+    EXPECT_DEATH(name("_S5", integer(0)), "four");
+}
 
 }  // namespace
 }  // namespace vsmp::acpi::aml

@@ -30,7 +30,8 @@ class Iasl : public testing::TestWithParam<std::string> {
     }
     void write(const std::string& name, ByteView bytes) const {
         std::ofstream{folder_ / name, std::ios::binary}.write(
-            reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+            reinterpret_cast<const char*>(bytes.data()),
+            static_cast<std::streamsize>(bytes.size()));
     }
     std::string read(const std::string& name) const {
         std::ostringstream out;
@@ -38,8 +39,8 @@ class Iasl : public testing::TestWithParam<std::string> {
         return out.str();
     }
     std::string run(const std::string& arguments) const {
-        const std::string command = "cd '" + folder_.string() + "' && " + VSMP_IASL + " " +
-                                    arguments + " >log 2>&1";
+        const std::string command =
+            "cd '" + folder_.string() + "' && " + VSMP_IASL + " " + arguments + " >log 2>&1";
         const int status = std::system(command.c_str());
         const std::string log = read("log");
         EXPECT_EQ(status, 0) << log;

@@ -64,10 +64,11 @@ TEST(DomainXml, GoodDocumentIsRead) {
 }
 
 TEST(DomainXml, SettingsAreRead) {
-    auto result = parse_domain_xml(
-        with("</v:cluster>", "<v:policy name='threshold'/><v:hold us='250'/><v:vlan id='7'/>"
-                             "<v:spread mode='none'/></v:cluster>"),
-        "g.xml");
+    auto result =
+        parse_domain_xml(with("</v:cluster>",
+                              "<v:policy name='threshold'/><v:hold us='250'/><v:vlan id='7'/>"
+                              "<v:spread mode='none'/></v:cluster>"),
+                         "g.xml");
     ASSERT_TRUE(result) << result.error().message;
     EXPECT_EQ(result->guest.policy, "threshold");
     EXPECT_EQ(result->guest.hold, std::chrono::microseconds(250));
@@ -91,7 +92,8 @@ TEST(DomainXml, DistanceGivenOneWayCountsBothWays) {
              "</distances></cell>"),
         "g.xml");
     ASSERT_TRUE(result) << result.error().message;
-    EXPECT_EQ(result->guest.distances, (std::vector<std::vector<std::uint8_t>>{{10, 33}, {33, 10}}));
+    EXPECT_EQ(result->guest.distances,
+              (std::vector<std::vector<std::uint8_t>>{{10, 33}, {33, 10}}));
 }
 
 TEST(DomainXml, VhostUserPairIsTwoNodesWithOneSocket) {
@@ -162,7 +164,8 @@ const BadCase kBadCases[] = {
      "22: <cell>: memory is not a whole number of MiB (268436480 bytes)"},
     {"CellMemoryOverflow", "memory='262144'", "memory='99999999999999999999'",
      "22: <cell>: '99999999999999999999' is not a size"},
-    {"CellMemoryUnit", "unit='MiB'/>", "unit='parsec'/>", "21: <cell>: unit='parsec' is not a unit"},
+    {"CellMemoryUnit", "unit='MiB'/>", "unit='parsec'/>",
+     "21: <cell>: unit='parsec' is not a unit"},
     {"CellMemoryMissing", " memory='262144'", "", "22: <cell>: attribute 'memory' is missing"},
     {"MemoryZero", ">512<", ">0<", "13: <memory>: is 0"},
     {"MemoryUnaligned", "<memory unit='MiB'>512<", "<memory unit='b'>4095<",
@@ -268,11 +271,11 @@ INSTANTIATE_TEST_SUITE_P(Each, BadDomainXml, testing::ValuesIn(kBadCases),
                          [](const auto& each) { return std::string{each.param.name}; });
 
 TEST(DomainXml, TooManyNodesIsAnError) {
-    auto result = parse_domain_xml(
-        with("<v:node id='0' cell='0' host='local'>\n<v:link type='af_packet' "
-             "interface='veth0'/>\n</v:node>",
-             many(65, "<v:node id='0' cell='0'><v:link type='auto'/></v:node>")),
-        "g.xml");
+    auto result =
+        parse_domain_xml(with("<v:node id='0' cell='0' host='local'>\n<v:link type='af_packet' "
+                              "interface='veth0'/>\n</v:node>",
+                              many(65, "<v:node id='0' cell='0'><v:link type='auto'/></v:node>")),
+                         "g.xml");
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().message, "g.xml:5: <v:node>: more than 64 nodes");
 }
@@ -283,7 +286,9 @@ TEST(DomainXml, HugeDocumentIsRefusedUnread) {
     EXPECT_EQ(result.error().message, "g.xml: larger than 1 MiB");
 }
 
-TEST(DomainXml, EmptyDocumentIsAnError) { EXPECT_FALSE(parse_domain_xml("", "g.xml")); }
+TEST(DomainXml, EmptyDocumentIsAnError) {
+    EXPECT_FALSE(parse_domain_xml("", "g.xml"));
+}
 
 TEST(DomainXml, RestartOnRebootIsAWarning) {
     auto result =

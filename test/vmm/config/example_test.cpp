@@ -33,8 +33,8 @@ TEST(Example, LibvirtsSchemaIsConsulted) {
         GTEST_SKIP() << "libvirt's schema is not installed";
     const std::string path = testing::TempDir() + "vsmp_schema_test.xml";
     // Our reader takes the uuid as it is; the schema knows its form.
-    const std::string command = "sed 's|</name>|</name><uuid>not a uuid</uuid>|' '" + kExample +
-                                "' > '" + path + "'";
+    const std::string command =
+        "sed 's|</name>|</name><uuid>not a uuid</uuid>|' '" + kExample + "' > '" + path + "'";
     ASSERT_EQ(std::system(command.c_str()), 0);
     auto result = read_domain_xml(path);
     std::filesystem::remove(path);
@@ -49,7 +49,9 @@ TEST(DomainFile, MissingFileIsNamed) {
     EXPECT_EQ(result.error().message, "/nonexistent/guest.xml: No such file or directory");
 }
 
-TEST(DomainFile, DirectoryIsAnError) { EXPECT_FALSE(read_domain_xml("/")); }
+TEST(DomainFile, DirectoryIsAnError) {
+    EXPECT_FALSE(read_domain_xml("/"));
+}
 
 }  // namespace
 }  // namespace vsmp::config

@@ -78,8 +78,9 @@ inline NodeFacts fake_facts() {
     return {.host_kernel = "6.12.0-fake",
             .tsc_khz = 2'000'000,
             .nested_paging = true,
-            .cpuid = {{.function = 0, .eax = 1, .ebx = 0x68747541, .ecx = 0x444d4163, .edx = 0x69746e65},
-                      {.function = 1, .eax = 7}}};
+            .cpuid = {
+                {.function = 0, .eax = 1, .ebx = 0x68747541, .ecx = 0x444d4163, .edx = 0x69746e65},
+                {.function = 1, .eax = 7}}};
 }
 
 }  // namespace vsmp::control

@@ -41,11 +41,9 @@ const auto kWaiting = VcpuActivity::waiting;
 TEST(SpreadPlan, ShipsWhenAllRestedForFourRoundsRunning) {
     SpreadPlan plan{two_nodes(), ""};
     EXPECT_TRUE(plan.wants_stats());
-    for (int i = 0; i < 3; ++i)
-        EXPECT_TRUE(plan.on_stats(all_on_node_0(kHalted, kHalted)).empty());
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(plan.on_stats(all_on_node_0(kHalted, kHalted)).empty());
     EXPECT_TRUE(plan.on_stats(all_on_node_0(kRunning, kHalted)).empty());  // starts anew
-    for (int i = 0; i < 3; ++i)
-        EXPECT_TRUE(plan.on_stats(all_on_node_0(kHalted, kHalted)).empty());
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(plan.on_stats(all_on_node_0(kHalted, kHalted)).empty());
     EXPECT_EQ(plan.on_stats(all_on_node_0(kHalted, kHalted)),
               (std::vector{ShipOrder{VcpuId{1}, NodeId{0}, NodeId{1}}}));
     EXPECT_TRUE(plan.done());

@@ -22,28 +22,30 @@ class NodeClientTest : public testing::Test {
         EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
         const asio::generic::stream_protocol unix_stream{AF_UNIX, 0};
         std::shared_ptr<MessageStream> ours;
-        ours = MessageStream::open(
-            StreamSocket{io_, unix_stream, fds[0]},
-            {.on_message = [&](std::string_view bytes) -> Result<void> {
-                 wire::FromNode message;
-                 message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
-                 received.push_back(message);
-                 if (message.has_guest_ended() || message.has_failed()) {
-                     wire::ToNode stop;
-                     stop.mutable_stop();
-                     return ours->send(stop);
-                 }
-                 if (received.size() == answers_before_close) return Error{"enough"};
-                 return {};
-             },
-             .on_closed = [](const Error&) {}});
+        ours = MessageStream::open(StreamSocket{io_, unix_stream, fds[0]},
+                                   {.on_message = [&](std::string_view bytes) -> Result<void> {
+                                        wire::FromNode message;
+                                        message.ParseFromArray(bytes.data(),
+                                                               static_cast<int>(bytes.size()));
+                                        received.push_back(message);
+                                        if (message.has_guest_ended() || message.has_failed()) {
+                                            wire::ToNode stop;
+                                            stop.mutable_stop();
+                                            return ours->send(stop);
+                                        }
+                                        if (received.size() == answers_before_close)
+                                            return Error{"enough"};
+                                        return {};
+                                    },
+                                    .on_closed = [](const Error&) {}});
         for (const wire::ToNode& message : script) EXPECT_TRUE(ours->send(message));
         const NodeServices services{
             .facts = [] { return Result{fake_facts()}; },
-            .create = [](NodeSetup setup, NodeObserver& observer) {
-                return Result<std::unique_ptr<Node>>{std::unique_ptr<Node>{
-                    std::make_unique<FakeNode>(std::move(setup), observer, "")}};
-            }};
+            .create =
+                [](NodeSetup setup, NodeObserver& observer) {
+                    return Result<std::unique_ptr<Node>>{std::unique_ptr<Node>{
+                        std::make_unique<FakeNode>(std::move(setup), observer, "")}};
+                }};
         const NodeExit exit = serve_node(StreamSocket{io_, unix_stream, fds[1]}, io_, services);
         io_.restart();
         io_.run();  // what it said last
@@ -59,7 +61,10 @@ class NodeClientTest : public testing::Test {
     static wire::ToNode prepare(std::size_t kernel_bytes) {
         GuestConfig guest;
         guest.vcpu_count = 1;
-        guest.nodes = {{.id = NodeId{0}, .host = "local", .memory_bytes = 1 << 20, .vcpus = {},
+        guest.nodes = {{.id = NodeId{0},
+                        .host = "local",
+                        .memory_bytes = 1 << 20,
+                        .vcpus = {},
                         .link = AutoLink{}}};
         guest.distances = {{10}};
         NodeSetup setup;
@@ -87,8 +92,7 @@ class NodeClientTest : public testing::Test {
 
 TEST_F(NodeClientTest, WholeLifeOfANode) {
     const auto exit =
-        play({hello(), prepare(10), chunk(4), chunk(6),
-              message([](auto& m) { m.mutable_start(); }),
+        play({hello(), prepare(10), chunk(4), chunk(6), message([](auto& m) { m.mutable_start(); }),
               message([](auto& m) { m.mutable_console()->set_data("hi\n"); }),
               message([](auto& m) { m.mutable_ship()->set_vcpu(9); }),
               message([](auto& m) { m.mutable_console()->set_data("off\n"); })},

@@ -56,14 +56,15 @@ class RunTest : public testing::Test {
                        mine + "/></v:node>";
         }
         const std::string count = std::to_string(nodes);
-        return write("guest.xml",
-                     "<domain type='kvm'><name>" + name_ +
-                         "</name><metadata><v:cluster xmlns:v='urn:vsmp:domain:1'>" + cluster +
-                         "</v:cluster></metadata><memory unit='MiB'>" + count + "</memory><vcpu>" +
-                         count + "</vcpu><os><type>hvm</type><kernel>" + (dir_ / "kernel").string() +
-                         "</kernel><initrd>" + (dir_ / "initrd").string() +
-                         "</initrd></os><cpu mode='host-passthrough'><numa>" + cells +
-                         "</numa></cpu></domain>");
+        return write("guest.xml", "<domain type='kvm'><name>" + name_ +
+                                      "</name><metadata><v:cluster xmlns:v='urn:vsmp:domain:1'>" +
+                                      cluster + "</v:cluster></metadata><memory unit='MiB'>" +
+                                      count + "</memory><vcpu>" + count +
+                                      "</vcpu><os><type>hvm</type><kernel>" +
+                                      (dir_ / "kernel").string() + "</kernel><initrd>" +
+                                      (dir_ / "initrd").string() +
+                                      "</initrd></os><cpu mode='host-passthrough'><numa>" + cells +
+                                      "</numa></cpu></domain>");
     }
 
     Program run(const std::string& xml, std::vector<std::string> more = {},
@@ -131,8 +132,8 @@ TEST_F(RunTest, WithoutTheRightToMakeInterfacesTwoNodesUseVhostUser) {
     if (::geteuid() != 0 || !fs::exists("/usr/bin/setpriv"))
         GTEST_SKIP() << "needs root and setpriv to give a right away";
     const auto run_without = [&](int nodes) {
-        return Program{{"/usr/bin/setpriv", "--bounding-set=-sys_admin", VSMP_RUN,
-                        "--node-program", VSMP_FAKE_NODE, guest(nodes)}};
+        return Program{{"/usr/bin/setpriv", "--bounding-set=-sys_admin", VSMP_RUN, "--node-program",
+                        VSMP_FAKE_NODE, guest(nodes)}};
     };
     Program two = run_without(2);
     ASSERT_TRUE(two.wait_for("ready")) << two.errors;
@@ -318,14 +319,13 @@ TEST_F(RunTest, ControlCommands) {
 }
 
 TEST_F(RunTest, NodesOnVsmpd) {
-    Program daemon{{VSMPD, "--listen", "127.0.0.1:0", "--max-nodes", "2", "--node-program",
-                    VSMP_FAKE_NODE}};
+    Program daemon{
+        {VSMPD, "--listen", "127.0.0.1:0", "--max-nodes", "2", "--node-program", VSMP_FAKE_NODE}};
     ASSERT_TRUE(daemon.wait_for("port "));
     const std::size_t at = daemon.errors.find("port ") + 5;
     ASSERT_TRUE(daemon.wait_for("\n"));
     const std::string port = daemon.errors.substr(at, daemon.errors.find('\n', at) - at);
-    Program program =
-        run(guest(2, "127.0.0.1:" + port, "type='af_packet' interface='e@'"));
+    Program program = run(guest(2, "127.0.0.1:" + port, "type='af_packet' interface='e@'"));
     ASSERT_TRUE(program.wait_for("ready")) << program.errors;
     {
         const fs::path other = dir_ / "other";

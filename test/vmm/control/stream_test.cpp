@@ -31,12 +31,13 @@ class StreamTest : public testing::Test {
     void open(End& end, int which, StreamLimits limits = {}) {
         StreamSocket socket{io_, asio::generic::stream_protocol{AF_UNIX, 0}, fds_[which]};
         end.stream = MessageStream::open(
-            std::move(socket), {.on_message = [&end](std::string_view bytes) -> Result<void> {
-                                    end.received.emplace_back(bytes);
-                                    if (end.received.back() == "bad") return Error{"refused"};
-                                    return {};
-                                },
-                                .on_closed = [&end](Error error) { end.closed = std::move(error); }},
+            std::move(socket),
+            {.on_message = [&end](std::string_view bytes) -> Result<void> {
+                 end.received.emplace_back(bytes);
+                 if (end.received.back() == "bad") return Error{"refused"};
+                 return {};
+             },
+             .on_closed = [&end](Error error) { end.closed = std::move(error); }},
             limits);
     }
     int raw(int which) { return raw_ = fds_[which]; }

@@ -1,0 +1,34 @@
+// What the decoders of node and clock messages accept is the one encoding of a valid message.
+#include <algorithm>
+#include <array>
+
+#include "vmm/node/clock_sync.hpp"
+#include "vmm/node/node_message.hpp"
+
+namespace {
+
+template <class Message>
+void check_only_encoding(const std::optional<Message>& message, vsmp::ByteView bytes) {
+    if (!message) return;
+    std::array<std::byte, 64> buffer;
+    vsmp::ByteWriter writer{buffer};
+    encode(*message, writer);
+    VSMP_CHECK(std::ranges::equal(writer.written(), bytes), "decode accepts a second encoding");
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    const vsmp::ByteView bytes = std::as_bytes(std::span{data, size});
+    check_only_encoding(vsmp::decode_clock_ping(bytes), bytes);
+    check_only_encoding(vsmp::decode_clock_pong(bytes), bytes);
+    // Not by ADL: NodeMessage is a std::variant.
+    if (const auto message = vsmp::decode_node_message(bytes, 8)) {
+        std::array<std::byte, vsmp::kMaxNodeMessage> buffer;
+        vsmp::ByteWriter writer{buffer};
+        vsmp::encode(*message, writer);
+        VSMP_CHECK(std::ranges::equal(writer.written(), bytes),
+                   "decode_node_message accepts a second encoding");
+    }
+    return 0;
+}
