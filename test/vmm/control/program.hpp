@@ -115,11 +115,25 @@ class Program {
         }
         if (fds[1].revents != 0) {
             const ssize_t got = ::read(err_.get(), buffer, sizeof buffer);
-            if (got <= 0) err_ = UniqueFd{};
-            if (got <= 0) return false;
+            if (got <= 0) {
+                err_ = UniqueFd{};
+                drain_output();
+                return false;
+            }
             errors.append(buffer, static_cast<std::size_t>(got));
         }
         return true;
+    }
+
+    // What was written before the end.
+    void drain_output() {
+        char buffer[4096];
+        pollfd fds[] = {{out_.get(), POLLIN, 0}};
+        while (::poll(fds, 1, 0) > 0 && (fds[0].revents & POLLIN) != 0) {
+            const ssize_t got = ::read(out_.get(), buffer, sizeof buffer);
+            if (got <= 0) return;
+            output.append(buffer, static_cast<std::size_t>(got));
+        }
     }
 
     pid_t pid_ = -1;
