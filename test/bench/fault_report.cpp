@@ -40,6 +40,8 @@ std::vector<Row> rows(const FaultReport& report) {
     const double page_floor = local.median + (small.median + page.median) / 2;
     const double ship_floor = local.median + (small.median + ship.median) / 2;
     return {{"local_fault", "local fault", local},
+            {"plain_fault", "the same without KVM", figures(report.plain)},
+            {"kvm_fault", "KVM without userfault", figures(report.mapped)},
             {"raw_small", "raw round trip, small", small},
             {"raw_page", "raw round trip, page", page},
             {"raw_ship", "raw round trip, vCPU", ship},
