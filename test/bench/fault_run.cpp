@@ -144,11 +144,11 @@ Result<FaultSamples> run_faults(const FaultRun& run) {
     const std::string xml = run.folder + "/guest.xml";
     std::ofstream{xml} << guest_xml(run);
     const std::string command =
-        fmt::format("exec '{}/vsmp-run' --local 2 --spread-after code=10 --node-program '{}' '{}' "
-                    "2>'{}/log' </dev/null",
+        fmt::format("exec '{}/vsmp-run' --local 2 --spread-after code=10 "
+                    "--node-program '{}' '{}' 2>'{}/log' </dev/null",
                     VSMP_PROGRAM_DIR,
-                    run.node_program.empty() ? VSMP_PROGRAM_DIR "/vsmp-node" : run.node_program, xml,
-                    run.folder);
+                    run.node_program.empty() ? VSMP_PROGRAM_DIR "/vsmp-node" : run.node_program,
+                    xml, run.folder);
     const Pipe console{::popen(command.c_str(), "r")};
     if (!console) return Error::from_errno("popen vsmp-run");
     FaultSamples samples;

@@ -1,5 +1,5 @@
-// Takes the time of every kind of page fault between two nodes, one kind after the other in turn, so
-// that whatever disturbs the machine disturbs all alike. One vCPU; it starts on node 0, prepares
+// Takes the time of every kind of page fault between two nodes, one kind after the other in turn,
+// so that whatever disturbs the machine disturbs all alike. One vCPU; it starts on node 0, prepares
 // pages there, asks for a ship to node 1 by a report, and measures when it is there. Then it
 // computes for ever (to be shipped about) until the guest is stopped.
 //
