@@ -161,8 +161,6 @@ bool PortFabric::poll(Instant now, const Deliver& deliver) {
     for (std::size_t i = 0; i < ports_.size(); ++i)
         received +=
             ports_[i]->receive([&](ByteView frame) { receive_frame(i, frame, now, deliver); });
-    if (received == 0)
-        for (Peer& peer : peers_) peer.link.burst_over();
     transmit(now);
     return received > 0;
 }

@@ -37,8 +37,6 @@ class Link {
     void receive(const FrameHeader& header, ByteView payload, Instant now, const Deliver& deliver);
     // The peer speaks another version of the protocol. Ends a link that is not up yet.
     void receive_foreign(std::uint8_t version);
-    // A burst of arrivals is over: what is unacknowledged is not kept waiting for data to ride on.
-    void burst_over() { ack_now_ = ack_now_ || owed_ > 0; }
 
     // Timers. Call before next().
     void tick(Instant now);

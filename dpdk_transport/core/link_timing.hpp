@@ -15,7 +15,9 @@ struct LinkTiming {
     Duration rto_initial = std::chrono::milliseconds(200);
     Duration rto_min = std::chrono::milliseconds(20);
     Duration rto_max = std::chrono::milliseconds(500);
-    Duration ack_delay = std::chrono::microseconds(200);  // longest wait for data to ride on
+    // Longest wait of an acknowledgement for data to ride on. A frame of its own wakes the peer for
+    // nothing, in the middle of what it was doing with the data.
+    Duration ack_delay = std::chrono::milliseconds(1);
     // Silence while something is unacknowledged, after which an up peer is lost.
     Duration peer_timeout = std::chrono::seconds(15);
 

@@ -13,6 +13,7 @@
 #include "proto/monotonic_clock.hpp"
 #include "test/bench/fault_report.hpp"
 #include "test/bench/fault_run.hpp"
+#include "test/bench/plain_fault.hpp"
 #include "test/bench/raw_echo.hpp"
 
 namespace vsmp::bench {
@@ -27,7 +28,8 @@ struct Settings {
     unsigned touches = 200;
     unsigned ships = 20;
     unsigned interval_us = 0;
-    unsigned spin_us = 20;  // of the raw ping-pong
+    unsigned spin_us = 0;  // of the raw ping-pong: the quickest where CPUs are few
+    std::string node_program;
 };
 
 constexpr auto kSmall = static_cast<std::uint32_t>(coherence::kMessageHeaderSize);
@@ -52,6 +54,7 @@ void append(FaultReport& report, const FaultSamples& samples, double per_us) {
     append(report.upgrade, samples.ticks(Touch::upgrade), per_us);
     append(report.write_fetch, samples.ticks(Touch::write_fetch), per_us);
     append(report.zero_fetch, samples.ticks(Touch::zero_fetch), per_us);
+    append(report.mapped, samples.ticks(Touch::mapped), per_us);
     append(report.ship, samples.ship_us);
     report.ship_frame_bytes_max =
         std::max(report.ship_frame_bytes_max, std::size_t{samples.ship_frame_bytes_max});
@@ -83,11 +86,14 @@ Result<FaultReport> measure(const Settings& settings, const std::string& folder)
                  .interval_ticks = static_cast<std::uint64_t>(settings.interval_us * per_us),
                  .ships = settings.ships,
                  .name = "bench-fault-" + std::to_string(::getpid()),
-                 .folder = folder};
+                 .folder = folder,
+                 .node_program = settings.node_program};
     for (unsigned round = 0; round < settings.rounds; ++round) {
         VSMP_TRY_ASSIGN(const FaultSamples samples, run_faults(run));
         append(report, samples, per_us);
         VSMP_TRY(ping(*raw, settings, report));
+        VSMP_TRY_ASSIGN(const auto plain, plain_faults(settings.touches, settings.interval_us));
+        append(report.plain, plain);
         if (settings.output == Output::text)
             std::fprintf(stderr, "round %u of %u\n", round + 1, settings.rounds);
     }
@@ -136,6 +142,8 @@ int main(int argc, char** argv) {
                    "how long both sides of the raw ping-pong poll before they sleep")
         ->check(CLI::Range(0, 1000000))
         ->capture_default_str();
+    app.add_option("--node-program", settings.node_program,
+                   "instead of this build's vsmp-node, to compare with");
     app.add_flag("--json", json, "for machines");
     CLI11_PARSE(app, argc, argv);
     settings.output = json ? Output::json : Output::text;

@@ -40,6 +40,8 @@ std::vector<Row> rows(const FaultReport& report) {
     const double page_floor = local.median + (small.median + page.median) / 2;
     const double ship_floor = local.median + (small.median + ship.median) / 2;
     return {{"local_fault", "local fault", local},
+            {"plain_fault", "the same without KVM", figures(report.plain)},
+            {"kvm_fault", "KVM without userfault", figures(report.mapped)},
             {"raw_small", "raw round trip, small", small},
             {"raw_page", "raw round trip, page", page},
             {"raw_ship", "raw round trip, vCPU", ship},
@@ -53,9 +55,9 @@ std::vector<Row> rows(const FaultReport& report) {
 }  // namespace
 
 std::string to_table(const FaultReport& report) {
-    std::string text = fmt::format(
-        "{}, {} rounds, {:.0f} us between faults; us\n{:<24}{:>9}{:>9}{:>9}{:>9}\n", report.port,
-        report.rounds, report.interval_us, "", "median", "p99", "floor", "ratio");
+    std::string text = fmt::format("{}, {} rounds, {:.0f} us between faults; us\n", report.port,
+                                   report.rounds, report.interval_us);
+    text += fmt::format("{:<24}{:>9}{:>9}{:>9}{:>9}\n", "", "median", "p99", "floor", "ratio");
     for (const Row& row : rows(report)) {
         text += fmt::format("{:<24}{:>9.1f}{:>9.1f}", row.label, row.taken.median, row.taken.p99);
         if (row.floor > 0)

@@ -13,8 +13,8 @@ namespace vsmp::bench {
 
 enum class PortKind : std::uint8_t { veth, vhost };
 
-enum class Touch : std::uint8_t { local, read_fetch, upgrade, write_fetch, zero_fetch };
-inline constexpr std::size_t kTouchKinds = 5;
+enum class Touch : std::uint8_t { local, read_fetch, upgrade, write_fetch, zero_fetch, mapped };
+inline constexpr std::size_t kTouchKinds = 6;
 
 struct FaultRun {
     PortKind port = PortKind::veth;
@@ -23,6 +23,7 @@ struct FaultRun {
     unsigned ships = 20;
     std::string name;    // of the guest, unique on this machine
     std::string folder;  // for its files; exists
+    std::string node_program;  // empty: vsmp-node of this build
 };
 
 struct FaultSamples {

@@ -204,8 +204,6 @@ class Simulation {
             wire_.pop();
             arrive(flight);
         }
-        if (chance(0.5))
-            for (auto& [pair, end] : ends_) end.link.burst_over();
     }
 
     bool finished() const {
