@@ -4,4 +4,4 @@
 #define CONSOLE_LINE_STATUS_PORT 0x3fd
 #define STATUS_EXCEPTION 0xdead
 #define MAX_VCPUS 64
-#define STUB_BYTES 16
+#define STUB_BYTES 32

@@ -30,7 +30,8 @@ stubs:
     .rept 256
     .balign STUB_BYTES
     .if vector == 3
-    // The system call: wrmsr(ecx, edx:eax) for r8 = 0, else rdmsr.
+    // The system call: wrmsr(ecx, edx:eax) for r8 = 0, else rdmsr. r9 = 1 says that it was one.
+    mov $1, %r9d
     test %r8, %r8
     jnz 1f
     wrmsr
