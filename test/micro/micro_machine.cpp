@@ -13,30 +13,16 @@
 
 #include "kvm_glue/kick.hpp"
 #include "kvm_glue/kvm.hpp"
+#include "kvm_glue/segment.hpp"
 #include "vmm/boot/micro.hpp"
 
 namespace vsmp::test {
 namespace {
 
+using kvm::to_kvm;
+
 constexpr std::chrono::seconds kPatience{30};
 constexpr std::uint32_t kInterruptCommand = 0x830;
-
-kvm_segment to_kvm(const boot::Segment& s) {
-    kvm_segment out{};
-    out.base = s.base;
-    out.limit = s.limit;
-    out.selector = s.selector;
-    out.type = s.type;
-    out.present = s.present;
-    out.dpl = s.dpl;
-    out.db = s.db;
-    out.s = s.s;
-    out.l = s.l;
-    out.g = s.g;
-    out.avl = s.avl;
-    out.unusable = s.unusable;
-    return out;
-}
 
 Result<void> set_state(kvm::Vcpu& vcpu, const boot::BootState& state) {
     kvm_sregs sregs{};
@@ -45,10 +31,8 @@ Result<void> set_state(kvm::Vcpu& vcpu, const boot::BootState& state) {
     sregs.ss = to_kvm(state.ss);
     sregs.tr = to_kvm(state.tr);
     sregs.ldt = to_kvm(state.ldt);
-    sregs.gdt.base = state.gdt.base;
-    sregs.gdt.limit = state.gdt.limit;
-    sregs.idt.base = state.idt.base;
-    sregs.idt.limit = state.idt.limit;
+    sregs.gdt = to_kvm(state.gdt);
+    sregs.idt = to_kvm(state.idt);
     sregs.cr0 = state.cr0;
     sregs.cr3 = state.cr3;
     sregs.cr4 = state.cr4;
