@@ -71,10 +71,10 @@ Broker::Broker(NodeId self, HomeMap homes, coherence::HoldLimits holds, GuestMem
         local_[page].permission = Permission::exclusive;
 }
 
-bool Broker::is_remote(const Userfault& fault) const {
-    const Permission permission = local_[fault.page.value()].permission;
-    return fault.access == Access::write ? permission != Permission::exclusive
-                                         : permission == Permission::none;
+bool Broker::permits(PageNumber page, Access access) const {
+    const Permission permission = local_[page.value()].permission;
+    return access == Access::write ? permission == Permission::exclusive
+                                   : permission != Permission::none;
 }
 
 NodeId Broker::location(PageNumber page) const {
@@ -95,6 +95,17 @@ void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Inst
         mapped_[fault.page.value()] = false;  // or there would have been no fault
     }
     run_local(fault.page, {LocalEventKind::fault, fault.access, {}}, {}, now);
+    settle(now);
+}
+
+void Broker::prefetch(std::span<const PageNumber> pages, Access access, Instant now) {
+    if (fabric_ && fabric_->congested()) return;
+    for (PageNumber page : pages.first(std::min(pages.size(), kMaxPrefetch))) {
+        if (page.value() >= homes_.page_count() || permits(page, access)) continue;
+        if (local_[page.value()].request != coherence::Request::none) continue;
+        ++counters_.prefetches;
+        run_local(page, {LocalEventKind::fault, access, {}}, {}, now);
+    }
     settle(now);
 }
 

@@ -7,6 +7,7 @@
 #include <deque>
 #include <functional>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -29,6 +30,7 @@ struct BrokerCounters {
     std::uint64_t invalidations = 0;  // pages taken from this node's vCPUs
     std::uint64_t zero_pages = 0;     // obtained as a flag
     std::uint64_t malformed = 0;      // messages dropped by the decoder
+    std::uint64_t prefetches = 0;     // pages asked for by prefetch()
 };
 
 // Where each page is homed: consecutive ranges of page numbers, one per node.
@@ -45,6 +47,9 @@ class HomeMap {
     std::vector<std::uint64_t> starts_;  // one more than nodes
 };
 
+// Pages that one call of Broker::prefetch() asks for at most.
+inline constexpr std::size_t kMaxPrefetch = 64;
+
 class Broker {
   public:
     // All references outlive the broker.
@@ -54,10 +59,15 @@ class Broker {
     void attach(fabric::Fabric* fabric) { fabric_ = fabric; }
 
     // Whether answering this fault needs another node.
-    bool is_remote(const Userfault& fault) const;
+    bool is_remote(const Userfault& fault) const { return !permits(fault.page, fault.access); }
     // Best guess of where a page that is not here is.
     NodeId location(PageNumber page) const;
     void on_fault(const Userfault& fault, coherence::Claimant claimant, Instant now);
+    // Asks for pages that will be wanted soon, at most kMaxPrefetch of them, as a vCPU's fault
+    // would. Nobody waits for them and they are not held: whoever needs one more gets it. Pages
+    // that are here already, or on their way, and numbers beyond the guest's RAM are passed over.
+    // It is a hint: while links are congested nothing is asked for.
+    void prefetch(std::span<const PageNumber> pages, Access access, Instant now);
     // A vCPU left before its fault was answered.
     void on_abandoned(coherence::Claimant claimant, Instant now);
     void on_message(NodeId from, ByteView payload, Instant now);
@@ -75,6 +85,7 @@ class Broker {
         friend bool operator==(const Waiting&, const Waiting&) = default;
     };
 
+    bool permits(PageNumber page, Access access) const;
     void dispatch(NodeId from, const coherence::Message& message, ByteView contents, Instant now);
     void run_local(PageNumber page, const coherence::LocalEvent& event, ByteView contents,
                    Instant now);

@@ -214,8 +214,8 @@ class Launcher final : public NodePeerObserver {
     void ship_for_spread(const ShipOrder& order) {
         ask_to_ship(order.vcpu, order.from, order.to, [order](const std::string& error) {
             if (!error.empty())
-                spdlog::warn("vCPU {} stays on node {}: {}", order.vcpu.value(), order.from.value(),
-                             error);
+                spdlog::debug("vCPU {} is still on node {}: {}", order.vcpu.value(),
+                              order.from.value(), error);
         });
     }
 

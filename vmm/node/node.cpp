@@ -298,6 +298,9 @@ NodeStats NodeImpl::read_stats() const {
     stats.ship_blackout_us = ships.blackout_us;
     stats.ship_frame_bytes = ships.frame_bytes;
     stats.vcpus = vcpus_->stats();
+    // The directory says who is here, as it is what a next ship is asked of: a vCPU may run before
+    // the directory has heard of its arrival.
+    for (auto& vcpu : stats.vcpus) vcpu.here = directory_->is_here(vcpu.id);
     for (std::size_t i = 0; fabric_ && i < setup_.guest.nodes.size(); ++i) {
         const NodeId peer{static_cast<std::uint8_t>(i)};
         if (peer != setup_.self) stats.fabric += fabric_->counters(peer);

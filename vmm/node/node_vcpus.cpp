@@ -89,7 +89,7 @@ std::vector<NodeStats::VcpuStats> NodeVcpus::stats() const {
                                    : activity == cpu::Activity::halted      ? VcpuActivity::halted
                                                                             : VcpuActivity::running;
         stats.push_back({.id = VcpuId{static_cast<std::uint16_t>(i)},
-                         .here = activity != cpu::Activity::parked,
+                         .here = false,
                          .exits = runners_[i]->exits(),
                          .activity = shown});
     }
