@@ -74,6 +74,19 @@ inline void write_msr(u32 index, u64 value) {
                      : "memory");
 }
 
+// Writes an MSR that makes an interrupt due, and halts until one was taken. The same stub; none can
+// be taken between the two.
+inline void write_msr_and_halt(u32 index, u64 value) {
+    register u64 operation asm("r8") = 2;
+    register u64 done asm("r9") = 0;
+    while (done == 0)
+        asm volatile("int3"
+                     : "+r"(done)
+                     : "c"(index), "a"(static_cast<u32>(value)),
+                       "d"(static_cast<u32>(value >> 32)), "r"(operation)
+                     : "memory");
+}
+
 inline u64 load(const u64* word) {
     return __atomic_load_n(word, __ATOMIC_SEQ_CST);
 }

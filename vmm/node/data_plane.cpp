@@ -184,9 +184,20 @@ bool DataPlane::ship_instead(const Userfault& fault, VcpuId vcpu, Instant now) {
     const NodeId location = broker_.location(fault.page);
     if (location == options_.self) return false;
     const locality::Decision decision =
-        policy_.decide({vcpu, fault.page, fault.access, location, directory_.is_here(vcpu), now});
+        policy_.decide({.vcpu = vcpu,
+                        .page = fault.page,
+                        .access = fault.access,
+                        .location = location,
+                        .mobility = directory_.is_here(vcpu) ? locality::Mobility::free
+                                                             : locality::Mobility::stuck,
+                        .code = {},
+                        .now = now});
     const auto* ship = std::get_if<locality::Ship>(&decision);
-    if (!ship || !directory_.ship(vcpu, ship->to)) return false;
+    if (!ship) return false;
+    if (!directory_.ship(vcpu, ship->to)) {
+        policy_.observe(locality::ShipFailed{vcpu, ship->to, now});
+        return false;
+    }
     shipped_faults_.push_back({fault, vcpu, now + kLeaveTimeout});
     return true;
 }
@@ -208,7 +219,7 @@ void DataPlane::perform(command::Raise& raise, Instant) {
 void DataPlane::perform(command::Captured& captured, Instant now) {
     forget_shipped_fault(captured.vcpu);
     broker_.on_abandoned(coherence::Claimant{captured.vcpu.value()}, now);
-    policy_.on_moved(captured.vcpu, now);
+    policy_.observe(locality::Departed{captured.vcpu, directory_.peer(captured.vcpu), now});
     directory_.on_captured(captured.vcpu, std::move(captured.state));
 }
 
@@ -217,7 +228,11 @@ void DataPlane::perform(command::CaptureFailed& failed, Instant) {
 }
 
 void DataPlane::perform(command::Installed& installed, Instant now) {
-    policy_.on_moved(installed.vcpu, now);
+    policy_.observe(locality::Arrived{.vcpu = installed.vcpu,
+                                      .from = directory_.peer(installed.vcpu),
+                                      .blackout = installed.blackout,
+                                      .luggage = {},
+                                      .now = now});
     directory_.on_installed(installed.vcpu, installed.blackout);
 }
 

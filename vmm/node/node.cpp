@@ -9,6 +9,7 @@
 #include <future>
 
 #include "kvm_glue/kick.hpp"
+#include "locality_ml/policies.hpp"
 #include "proto/monotonic_clock.hpp"
 #include "vmm/boot/micro.hpp"
 #include "vmm/node/console_buffer.hpp"
@@ -93,8 +94,12 @@ class NodeImpl final : public Node {
 Result<void> NodeImpl::open() {
     VSMP_TRY(kvm::install_kick_handler());
     VSMP_TRY_ASSIGN(const std::uint64_t host, host_id());
-    VSMP_TRY_ASSIGN(policy_, locality::make_policy(setup_.guest.policy));
     VSMP_TRY(make_memory());
+    VSMP_TRY_ASSIGN(policy_, locality::make_policy(setup_.guest.policy,
+                                                   {.self = setup_.self,
+                                                    .node_count = setup_.guest.nodes.size(),
+                                                    .vcpu_count = setup_.guest.vcpu_count,
+                                                    .page_count = layout_->page_count()}));
     VSMP_TRY_ASSIGN(fabric_, open_links(setup_));
     make_devices();
     make_vcpus();
