@@ -8,6 +8,7 @@
 #include "kvm_glue/probe.hpp"
 #include "test/micro/micro_machine.hpp"
 #include "test/micro/programs.hpp"
+#include "test/skip.hpp"
 #include "vmm/boot/micro.hpp"
 
 namespace vsmp::test {
@@ -32,7 +33,7 @@ class Micro : public testing::TestWithParam<std::uint16_t> {
   protected:
     void SetUp() override {
         const kvm::Facts facts = kvm::probe();
-        if (kvm::usability(facts) == kvm::Usability::nothing) GTEST_SKIP() << kvm::describe(facts);
+        if (kvm::usability(facts) == kvm::Usability::nothing) VSMP_SKIP() << kvm::describe(facts);
     }
     std::vector<MicroOutcome> run(const std::string& program,
                                   std::array<std::uint64_t, 16> arguments,
