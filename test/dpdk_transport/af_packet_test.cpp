@@ -17,6 +17,7 @@
 #include "dpdk_transport/ports/open_port.hpp"
 #include "proto/fd.hpp"
 #include "proto/monotonic_clock.hpp"
+#include "test/skip.hpp"
 
 namespace vsmp::fabric {
 namespace {
@@ -36,7 +37,7 @@ const std::shared_ptr<Eal>& eal() {
 class AfPacket : public testing::Test {
   protected:
     void SetUp() override {
-        if (!sandbox_problem().empty()) GTEST_SKIP() << "SKIPPED: " << sandbox_problem();
+        if (!sandbox_problem().empty()) VSMP_SKIP() << sandbox_problem();
         ASSERT_TRUE(add_veth("va", "vb"));
     }
     void TearDown() override {

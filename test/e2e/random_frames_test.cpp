@@ -18,6 +18,7 @@
 
 #include "dpdk_transport/core/frame.hpp"
 #include "test/e2e/micro_guest.hpp"
+#include "test/skip.hpp"
 
 namespace vsmp::e2e {
 namespace {
@@ -136,7 +137,7 @@ std::string text_of(const Frame& frame) {
 class RandomFrames : public testing::TestWithParam<std::uint64_t> {
   protected:
     void SetUp() override {
-        if (const std::string why = why_not_here(); !why.empty()) GTEST_SKIP() << why;
+        if (const std::string why = why_not_here(); !why.empty()) VSMP_SKIP() << why;
     }
 };
 

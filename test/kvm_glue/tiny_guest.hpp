@@ -14,15 +14,15 @@
 #include "kvm_glue/probe.hpp"
 #include "kvm_glue/vcpu.hpp"
 #include "proto/fd.hpp"
+#include "test/skip.hpp"
 
 namespace vsmp::test {
 
 // Ends a test as skipped where no KVM is to be had.
-#define VSMP_NEEDS_KVM()                                      \
-    do {                                                      \
-        const kvm::Facts facts = kvm::probe();                \
-        if (kvm::usability(facts) == kvm::Usability::nothing) \
-            GTEST_SKIP() << kvm::describe(facts);             \
+#define VSMP_NEEDS_KVM()                                                                           \
+    do {                                                                                           \
+        const kvm::Facts facts = kvm::probe();                                                     \
+        if (kvm::usability(facts) == kvm::Usability::nothing) VSMP_SKIP() << kvm::describe(facts); \
     } while (false)
 
 enum class Ring : std::uint8_t { kernel, user };

@@ -8,6 +8,7 @@
 #include "kvm_glue/probe.hpp"
 #include "test/micro/micro_machine.hpp"
 #include "test/micro/programs.hpp"
+#include "test/skip.hpp"
 #include "vmm/boot/micro.hpp"
 
 namespace vsmp::test {
@@ -32,7 +33,7 @@ class Micro : public testing::TestWithParam<std::uint16_t> {
   protected:
     void SetUp() override {
         const kvm::Facts facts = kvm::probe();
-        if (kvm::usability(facts) == kvm::Usability::nothing) GTEST_SKIP() << kvm::describe(facts);
+        if (kvm::usability(facts) == kvm::Usability::nothing) VSMP_SKIP() << kvm::describe(facts);
     }
     std::vector<MicroOutcome> run(const std::string& program,
                                   std::array<std::uint64_t, 16> arguments,
@@ -107,13 +108,14 @@ TEST_P(Micro, LatencyTimesEveryTouch) {
 
 TEST_P(Micro, AvxSurvivesBeingReadAndWrittenBack) {
     std::atomic<int> interludes = 0;
-    run_well("avx", {0, 10'000, 200'000'000}, [&](kvm::Vcpu& vcpu) {
+    const auto interlude = [&](kvm::Vcpu& vcpu) {
         std::vector<std::byte> area(vcpu.xsave_size());
         ASSERT_TRUE(vcpu.xsave(area));
         ASSERT_TRUE(vcpu.set_xsave(area));
         ++interludes;
-    });
-    EXPECT_GE(interludes, 10);
+    };
+    // How many there are in one run depends on how busy this machine is.
+    while (interludes < 10 && !HasFailure()) run_well("avx", {0, 10'000, 200'000'000}, interlude);
 }
 
 INSTANTIATE_TEST_SUITE_P(Vcpus, Micro, testing::Values(1, 2, 3));

@@ -119,7 +119,6 @@ class VcpuRunner {
     std::optional<kvm::KickTimer> timer_;
     std::optional<GuestTsc> timer_set_for_;
     Instant timer_fires_at_{};
-    bool interrupt_handed_over_ = false;  // to KVM, and the vCPU has not run since
     bool answer_pending_ = false;  // an I/O exit was answered, its instruction is not finished
     bool nmi_in_kvm_ = false;      // maybe: one was handed over that may not have been taken yet
     Activity resume_as_ = Activity::parked;

@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "proto/monotonic_clock.hpp"
+#include "test/skip.hpp"
 
 namespace vsmp {
 namespace {
@@ -74,7 +75,7 @@ class BrokerTest : public ::testing::Test {
     void SetUp() override {
         GuestMemory memory = *GuestMemory::create(1);
         const auto probe = UserfaultFd::watch({memory.guest_base(), kPageSize});
-        if (!probe) GTEST_SKIP() << "SKIPPED: " << probe.error().message;
+        if (!probe) VSMP_SKIP() << probe.error().message;
     }
 
     void start(std::vector<std::uint64_t> pages) {

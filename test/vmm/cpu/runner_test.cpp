@@ -2,6 +2,7 @@
 #include "vmm/cpu/vcpu_runner.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "test/vmm/cpu/fake_host.hpp"
 
@@ -193,6 +194,58 @@ TEST_F(RunnerTest, TaskPriorityHoldsInterruptsBack) {
     node[0].start(node.boot_at(kCode));
     EXPECT_EQ(host.next_output().port, 0x10);
     EXPECT_EQ(host.next_output().port, 0x11);
+}
+
+// Once the guest is ready, posts the vector of the next higher priority class each time the runner
+// reads the clock, which it does before it looks for an interrupt to hand to KVM. The guest runs
+// only when there is none left to post.
+class RisingHost final : public FakeHost {
+  public:
+    static constexpr std::uint16_t kReadyPort = 0x10;
+    static constexpr std::uint32_t kFirst = 0x20, kStep = 0x10, kEnd = 0x100;
+
+    RisingHost() : FakeHost(1) {}
+    void aim_at(VcpuRunner& runner) { runner_ = &runner; }
+
+    AfterIo pio_out(VcpuId id, std::uint16_t port, ByteView data, const kvm::Vcpu& vcpu) override {
+        if (port == kReadyPort) ready_ = true;
+        return FakeHost::pio_out(id, port, data, vcpu);
+    }
+    GuestTsc guest_tsc() override {
+        if (ready_ && next_ < kEnd) {
+            const auto vector = static_cast<std::uint8_t>(std::exchange(next_, next_ + kStep));
+            EXPECT_EQ(runner_->post({InterruptKind::fixed, vector}), Posted::accepted);
+        }
+        return FakeHost::guest_tsc();
+    }
+
+  private:
+    VcpuRunner* runner_ = nullptr;
+    // Of the runner's thread.
+    bool ready_ = false;
+    std::uint32_t next_ = kFirst;
+};
+
+// KVM_INTERRUPT replaces an interrupt that was handed over and is not yet taken: one that is posted
+// between the two has to wait, whatever its priority.
+TEST_F(RunnerTest, AHigherInterruptDoesNotReplaceOneHandedOver) {
+    RisingHost host;
+    Asm().x2apic(kBootstrap).sti().out(RisingHost::kReadyPort, 0).jmp_self().at(guest, kCode);
+    std::vector<std::uint32_t> expected{RisingHost::kFirst};
+    for (std::uint32_t vector = RisingHost::kFirst; vector < RisingHost::kEnd;
+         vector += RisingHost::kStep) {
+        const std::uint64_t handler = kHandler + std::uint64_t{vector} * 8;
+        Asm().push_all().out(0x11, vector).eoi().pop_all().iretq().at(guest, handler);
+        guest.gate(static_cast<std::uint8_t>(vector), handler);
+        if (vector != RisingHost::kFirst) expected.insert(expected.begin() + 1, vector);
+    }
+    TinyNode node(guest, host, 1);
+    host.aim_at(node[0]);
+    node[0].start(node.boot_at(kCode));
+    EXPECT_EQ(host.next_output().port, RisingHost::kReadyPort);
+    std::vector<std::uint32_t> seen;
+    while (seen.size() < expected.size() && !HasFailure()) seen.push_back(host.next_output().value);
+    EXPECT_EQ(seen, expected) << "the first was handed over before the others came";
 }
 
 TEST_F(RunnerTest, LevelTriggeredEoiIsToldToTheHost) {
