@@ -9,6 +9,7 @@
 #include <cstring>
 #include <initializer_list>
 
+#include "kvm_glue/deadline_msr.hpp"
 #include "kvm_glue/kick.hpp"
 #include "kvm_glue/kvm.hpp"
 #include "kvm_glue/probe.hpp"
@@ -23,6 +24,15 @@ namespace vsmp::test {
     do {                                                                                           \
         const kvm::Facts facts = kvm::probe();                                                     \
         if (kvm::usability(facts) == kvm::Usability::nothing) VSMP_SKIP() << kvm::describe(facts); \
+    } while (false)
+
+// The same where KVM keeps a guest's deadlines to itself.
+#define VSMP_NEEDS_DEADLINE_TIMERS()                                                \
+    do {                                                                            \
+        const auto writes = kvm::find_deadline_writes(*kvm::Kvm::open());           \
+        ASSERT_TRUE(writes) << writes.error().message;                              \
+        if (*writes != kvm::DeadlineWrites::ours)                                   \
+            GTEST_SKIP() << "this KVM drops a guest's writes of IA32_TSC_DEADLINE"; \
     } while (false)
 
 enum class Ring : std::uint8_t { kernel, user };

@@ -57,8 +57,8 @@ Result<void> set_state(kvm::Vcpu& vcpu, const boot::BootState& state) {
 
 class Machine {
   public:
-    Machine(std::size_t vcpus, std::function<void(kvm::Vcpu&)> interlude)
-        : interlude_(std::move(interlude)), seats_(vcpus) {}
+    Machine(std::size_t vcpus, std::span<std::byte> memory, MicroRun::Interlude interlude)
+        : memory_(memory), interlude_(std::move(interlude)), seats_(vcpus) {}
 
     Result<void> add_vcpu(kvm::Vcpu vcpu, std::size_t index, const boot::BootState& state) {
         VSMP_TRY(set_state(vcpu, state));
@@ -177,7 +177,7 @@ class Machine {
     }
 
     Go handle(Seat& seat, const kvm::InterruptedExit&) {
-        if (interlude_) interlude_(*seat.vcpu);
+        if (interlude_) interlude_(*seat.vcpu, memory_);
         return Go::on;
     }
     Go handle(Seat&, const kvm::IrqWindowOpenExit&) { return Go::on; }
@@ -197,7 +197,8 @@ class Machine {
         return Go::end;
     }
 
-    std::function<void(kvm::Vcpu&)> interlude_;
+    std::span<std::byte> memory_;
+    MicroRun::Interlude interlude_;
     std::mutex mutex_;
     std::condition_variable changed_;
     std::deque<Seat> seats_;
@@ -237,7 +238,7 @@ Result<std::vector<MicroOutcome>> run_micro(const MicroRun& what) {
     for (const boot::GuestWrite& write : image.writes)
         std::memcpy(memory.data() + write.at.value(), write.bytes.data(), write.bytes.size());
     VSMP_TRY(vm.set_memory(kvm::MemorySlot{0}, Gpa{0}, memory.bytes()));
-    Machine machine{what.vcpus, what.interlude};
+    Machine machine{what.vcpus, memory.bytes(), what.interlude};
     for (std::uint16_t i = 0; i < what.vcpus; ++i) {
         VSMP_TRY_ASSIGN(kvm::Vcpu vcpu, vm.create_vcpu(VcpuId{i}));
         VSMP_TRY(vcpu.set_cpuid(cpuid));

@@ -37,7 +37,7 @@ class Micro : public testing::TestWithParam<std::uint16_t> {
     }
     std::vector<MicroOutcome> run(const std::string& program,
                                   std::array<std::uint64_t, 16> arguments,
-                                  std::function<void(kvm::Vcpu&)> interlude = {}) {
+                                  MicroRun::Interlude interlude = {}) {
         auto outcomes = run_micro({.program = micro_program(program),
                                    .vcpus = GetParam(),
                                    .arguments = arguments,
@@ -47,7 +47,7 @@ class Micro : public testing::TestWithParam<std::uint16_t> {
     }
     std::vector<MicroOutcome> run_well(const std::string& program,
                                        std::array<std::uint64_t, 16> arguments,
-                                       std::function<void(kvm::Vcpu&)> interlude = {}) {
+                                       MicroRun::Interlude interlude = {}) {
         const auto outcomes = run(program, arguments, std::move(interlude));
         for (const MicroOutcome& outcome : outcomes) {
             EXPECT_EQ(outcome.status, 0u) << "value " << std::hex << outcome.value;
@@ -107,15 +107,14 @@ TEST_P(Micro, LatencyTimesEveryTouch) {
 }
 
 TEST_P(Micro, AvxSurvivesBeingReadAndWrittenBack) {
+    constexpr std::uint64_t kStopWord = 12u << 20;
     std::atomic<int> interludes = 0;
-    const auto interlude = [&](kvm::Vcpu& vcpu) {
+    run_well("avx", {0, 10'000, 0, kStopWord}, [&](kvm::Vcpu& vcpu, auto memory) {
         std::vector<std::byte> area(vcpu.xsave_size());
         ASSERT_TRUE(vcpu.xsave(area));
         ASSERT_TRUE(vcpu.set_xsave(area));
-        ++interludes;
-    };
-    // How many there are in one run depends on how busy this machine is.
-    while (interludes < 10 && !HasFailure()) run_well("avx", {0, 10'000, 200'000'000}, interlude);
+        if (++interludes == 30 * GetParam()) memory[kStopWord] = std::byte{1};
+    });
 }
 
 INSTANTIATE_TEST_SUITE_P(Vcpus, Micro, testing::Values(1, 2, 3));
@@ -133,7 +132,7 @@ TEST_P(MicroFailure, AStatusOfTheProgramComesBack) {
 TEST_P(MicroFailure, AvxNoticesADamagedRegister) {
     constexpr std::size_t kXmm3 = 160 + 3 * 16;  // of the XSAVE area
     std::atomic<int> interludes = 0;
-    const auto outcomes = run("avx", {1'000'000, 100'000}, [&](kvm::Vcpu& vcpu) {
+    const auto outcomes = run("avx", {1'000'000, 100'000}, [&](kvm::Vcpu& vcpu, auto) {
         std::vector<std::byte> area(vcpu.xsave_size());
         ASSERT_TRUE(vcpu.xsave(area));
         if (++interludes == 5) area[kXmm3 + 1] ^= std::byte{1};

@@ -18,7 +18,7 @@ struct NodeFacts {
     std::string host_kernel;
     std::uint64_t tsc_khz = 0;
     bool nested_paging = false;
-    std::vector<CpuidLeaf> cpuid;  // KVM_GET_SUPPORTED_CPUID
+    std::vector<CpuidLeaf> cpuid;  // KVM_GET_SUPPORTED_CPUID, and TSC-deadline timers or not
 };
 Result<NodeFacts> gather_node_facts();
 

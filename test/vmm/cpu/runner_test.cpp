@@ -81,6 +81,7 @@ TEST_F(RunnerTest, XapicRegistersAreMemoryMapped) {
 }
 
 TEST_F(RunnerTest, TheDeadlineTimerWakesAHaltedVcpu) {
+    VSMP_NEEDS_DEADLINE_TIMERS();
     FakeHost host(1);
     Asm()
         .x2apic(kBootstrap)
@@ -89,6 +90,26 @@ TEST_F(RunnerTest, TheDeadlineTimerWakesAHaltedVcpu) {
         .raw({0x05, 0x40, 0x42, 0x0f, 0x00, 0x83, 0xd2, 0x00})  // add eax,1000000; adc edx,0
         .mov_ecx(0x6e0)
         .raw({0x0f, 0x30})
+        .sti()
+        .hlt()
+        .out(0x11, 2)
+        .hlt()
+        .at(guest, kCode);
+    Asm().out(0x10, 1).eoi().iretq().at(guest, kHandler);
+    guest.gate(0x40, kHandler);
+    TinyNode node(guest, host, 1);
+    node[0].start(node.boot_at(kCode));
+    EXPECT_EQ(host.next_output(), (Output{VcpuId(0), 0x10, 1}));
+    EXPECT_EQ(host.next_output(), (Output{VcpuId(0), 0x11, 2}));
+}
+
+TEST_F(RunnerTest, TheOneShotTimerWakesAHaltedVcpu) {
+    FakeHost host(1);
+    Asm()
+        .x2apic(kBootstrap)
+        .wrmsr(0x83e, 0xb)  // divide by 1
+        .wrmsr(0x832, 0x40)
+        .wrmsr(0x838, 1'000'000)
         .sti()
         .hlt()
         .out(0x11, 2)
