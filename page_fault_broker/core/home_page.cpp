@@ -12,14 +12,23 @@ constexpr std::uint64_t bit(NodeId node) {
     return bit(node.value());
 }
 
-void send(HomeStep& out, MessageKind kind, PageNumber page, NodeId requester, std::uint8_t to,
-          int acks = 0) {
+// Whom a transaction is for, and what it said when it asked.
+struct Request {
+    PageNumber page;
+    NodeId from;
+    Version version = 0;
+    bool upgrade = false;
+};
+
+void send(HomeStep& out, MessageKind kind, const Request& request, std::uint8_t to, int acks = 0) {
+    const bool forward = kind == MessageKind::forward_read || kind == MessageKind::forward_write;
     out.actions.push({.kind = ActionKind::send,
                       .to = NodeId{to},
                       .message = {.kind = kind,
-                                  .page = page,
-                                  .requester = requester,
-                                  .acks = static_cast<std::uint8_t>(acks)}});
+                                  .page = request.page,
+                                  .requester = request.from,
+                                  .acks = static_cast<std::uint8_t>(acks),
+                                  .version = forward ? request.version : 0}});
 }
 
 // Whose copy a requester gets: home's own if it has one, which saves a hop.
@@ -28,29 +37,33 @@ std::uint8_t source(NodeId home, const HomePage& page) {
     return page.owner;
 }
 
-void serve_read(NodeId home, PageNumber page, NodeId requester, HomeStep& out) {
+void serve_read(NodeId home, const Request& request, HomeStep& out) {
     HomePage& next = out.next;
-    VSMP_CHECK(!(next.sharers & bit(requester)), "a node asks to read what it has");
-    send(out, MessageKind::forward_read, page, requester, source(home, next));
-    next.sharers |= bit(requester);
+    const std::uint8_t provider = source(home, next);
+    VSMP_CHECK(provider != request.from.value(), "a node asks to read what it has");
+    send(out, MessageKind::forward_read, request, provider);
+    next.sharers |= bit(request.from);
     next.exclusive = false;
 }
 
-void serve_write(NodeId home, PageNumber page, NodeId requester, HomeStep& out) {
+void serve_write(NodeId home, const Request& request, HomeStep& out) {
     HomePage& next = out.next;
-    VSMP_CHECK(!next.exclusive || next.owner != requester.value(),
+    VSMP_CHECK(!next.exclusive || next.owner != request.from.value(),
                "a node asks to write what it may write");
+    // Who asked for an upgrade has its copy still if nobody wrote meanwhile. Of who did not, the
+    // directory may believe so in vain.
+    const bool upgrade = request.upgrade && (next.sharers & bit(request.from)) != 0;
+    const std::uint8_t provider = upgrade ? request.from.value() : source(home, next);
+    VSMP_CHECK(upgrade || provider != request.from.value(), "a node has lost its copy");
     // Whoever provides the page gives up its own copy with it and needs no ack of its own.
-    const bool upgrade = (next.sharers & bit(requester)) != 0;
-    const std::uint8_t provider = upgrade ? requester.value() : source(home, next);
-    const std::uint64_t others = next.sharers & ~bit(provider);
-    send(out, upgrade ? MessageKind::upgrade_grant : MessageKind::forward_write, page, requester,
-         provider, std::popcount(others));
+    const std::uint64_t others = next.sharers & ~bit(NodeId{provider}) & ~bit(request.from);
+    send(out, upgrade ? MessageKind::upgrade_grant : MessageKind::forward_write, request, provider,
+         std::popcount(others));
     for (std::uint64_t left = others; left != 0; left &= left - 1)
-        send(out, MessageKind::invalidate, page, requester,
+        send(out, MessageKind::invalidate, request,
              static_cast<std::uint8_t>(std::countr_zero(left)));
-    next.sharers = bit(requester);
-    next.owner = requester.value();
+    next.sharers = bit(request.from);
+    next.owner = request.from.value();
     next.exclusive = true;
 }
 
@@ -62,19 +75,27 @@ std::uint8_t next_requester(const HomePage& page) {
                                      static_cast<int>(kMaxNodes));
 }
 
-void serve_next(NodeId home, PageNumber page, HomeStep& out) {
+// `message` is what arrived; only a request that need not wait keeps its version, the entry has no
+// place for one.
+void serve_next(NodeId home, const Message& message, HomeStep& out) {
     HomePage& next = out.next;
     if (next.busy || (next.waiting_readers | next.waiting_writers) == 0) return;
     const NodeId requester{next_requester(next)};
+    const std::uint64_t mask = bit(requester);
+    const Request request{.page = message.page,
+                          .from = requester,
+                          .version = message.requester == requester ? message.version : 0,
+                          .upgrade = (next.waiting_upgrades & mask) != 0};
     next.busy = true;
     next.requester = requester.value();
-    if (next.waiting_readers & bit(requester)) {
-        next.waiting_readers &= ~bit(requester);
-        serve_read(home, page, requester, out);
-    } else {
-        next.waiting_writers &= ~bit(requester);
-        serve_write(home, page, requester, out);
-    }
+    const bool reads = (next.waiting_readers & mask) != 0;
+    next.waiting_readers &= ~mask;
+    next.waiting_writers &= ~mask;
+    next.waiting_upgrades &= ~mask;
+    if (reads)
+        serve_read(home, request, out);
+    else
+        serve_write(home, request, out);
 }
 
 void enqueue(std::uint64_t& queue, const Message& message, HomePage& next) {
@@ -91,10 +112,47 @@ void finish(const Message& message, HomePage& next) {
     next.busy = false;
 }
 
+void release(NodeId home, const Message& message, HomeStep& out) {
+    VSMP_CHECK(message.requester != home, "home cannot be relieved of its own page");
+    const bool needed = out.next.owner == message.requester.value() &&
+                        access_to_take_home(home, out.next).has_value();
+    if (needed)
+        out.actions.push({.kind = ActionKind::take_home, .to = {}, .message = {}});
+    else
+        send(out, MessageKind::release_refused, {.page = message.page, .from = message.requester},
+             message.requester.value());
+}
+
 }  // namespace
 
 HomePage initial_home_page(NodeId home) {
     return {.sharers = bit(home), .owner = home.value(), .requester = home.value()};
+}
+
+bool is_for_home(MessageKind kind) {
+    switch (kind) {
+        case MessageKind::read_request:
+        case MessageKind::write_request:
+        case MessageKind::upgrade_request:
+        case MessageKind::release:
+        case MessageKind::done:
+            return true;
+        case MessageKind::forward_read:
+        case MessageKind::forward_write:
+        case MessageKind::invalidate:
+        case MessageKind::invalidate_ack:
+        case MessageKind::shared_data:
+        case MessageKind::exclusive_data:
+        case MessageKind::upgrade_grant:
+        case MessageKind::release_refused:
+            return false;
+    }
+    VSMP_CHECK(false, "message kind out of range");
+}
+
+std::optional<Access> access_to_take_home(NodeId home, const HomePage& page) {
+    if (page.busy || (page.sharers & bit(home)) != 0) return std::nullopt;
+    return page.sharers == bit(page.owner) ? Access::write : Access::read;
 }
 
 HomeStep step(NodeId home, const HomePage& state, const Message& message) {
@@ -103,12 +161,19 @@ HomeStep step(NodeId home, const HomePage& state, const Message& message) {
         case MessageKind::read_request:
             enqueue(out.next.waiting_readers, message, out.next);
             break;
+        case MessageKind::upgrade_request:
+            enqueue(out.next.waiting_writers, message, out.next);
+            out.next.waiting_upgrades |= bit(message.requester);
+            break;
         case MessageKind::write_request:
             enqueue(out.next.waiting_writers, message, out.next);
             break;
         case MessageKind::done:
             finish(message, out.next);
             break;
+        case MessageKind::release:
+            release(home, message, out);
+            return out;
         case MessageKind::forward_read:
         case MessageKind::forward_write:
         case MessageKind::invalidate:
@@ -116,9 +181,10 @@ HomeStep step(NodeId home, const HomePage& state, const Message& message) {
         case MessageKind::shared_data:
         case MessageKind::exclusive_data:
         case MessageKind::upgrade_grant:
+        case MessageKind::release_refused:
             VSMP_CHECK(false, "a message for a node's own page came to its directory");
     }
-    serve_next(home, message.page, out);
+    serve_next(home, message, out);
     return out;
 }
 

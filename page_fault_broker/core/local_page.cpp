@@ -12,11 +12,13 @@ class Stepper {
     void fault(Access access);
     void message(const Message& message);
     void hold_expired();
+    void evict();
     LocalStep take() { return out_; }
 
   private:
     void asked(Deferred what, const Message& message);
-    void serve(Deferred what, NodeId requester, std::uint8_t acks);
+    void serve(Deferred what, NodeId requester, std::uint8_t acks, Version version);
+    void lose();
     void serve_deferred();
     void granted_shared();
     void granted_exclusive(std::uint8_t acks, bool with_contents);
@@ -31,7 +33,7 @@ class Stepper {
                                                        : ActionKind::map_shared);
     }
     void send(MessageKind kind, NodeId to, NodeId requester, std::uint8_t acks = 0,
-              Contents contents = Contents::none);
+              Contents contents = Contents::none, Version version = 0);
     LocalPage& page() { return out_.next; }
     const LocalPage& page() const { return out_.next; }
 
@@ -42,14 +44,15 @@ class Stepper {
 };
 
 void Stepper::send(MessageKind kind, NodeId to, NodeId requester, std::uint8_t acks,
-                   Contents contents) {
+                   Contents contents, Version version) {
     out_.actions.push({.kind = ActionKind::send,
                        .to = to,
                        .message = {.kind = kind,
                                    .page = page_,
                                    .requester = requester,
                                    .acks = acks,
-                                   .contents = contents}});
+                                   .contents = contents,
+                                   .version = version}});
 }
 
 void Stepper::fault(Access access) {
@@ -60,8 +63,10 @@ void Stepper::fault(Access access) {
     // needs, it faults again.
     if (page().request != Request::none) return;
     page().request = access == Access::read ? Request::read : Request::write;
-    send(access == Access::read ? MessageKind::read_request : MessageKind::write_request, home_,
-         self_);
+    if (access == Access::read) return send(MessageKind::read_request, home_, self_);
+    send(page().permission == Permission::shared ? MessageKind::upgrade_request
+                                                 : MessageKind::write_request,
+         home_, self_);
 }
 
 void Stepper::message(const Message& message) {
@@ -82,8 +87,13 @@ void Stepper::message(const Message& message) {
         case MessageKind::upgrade_grant:
             VSMP_CHECK(page().permission == Permission::shared, "upgrade of a page not shared");
             return granted_exclusive(message.acks, false);
+        case MessageKind::release_refused:
+            page().releasing = false;
+            return;
         case MessageKind::read_request:
         case MessageKind::write_request:
+        case MessageKind::upgrade_request:
+        case MessageKind::release:
         case MessageKind::done:
             VSMP_CHECK(false, "a message for a directory came to a node's own page");
     }
@@ -100,41 +110,67 @@ void Stepper::asked(Deferred what, const Message& message) {
         page().deferred = what;
         page().deferred_requester = message.requester.value();
         page().deferred_acks = message.acks;
+        page().deferred_version = message.version;
         return;
     }
-    serve(what, message.requester, message.acks);
+    serve(what, message.requester, message.acks, message.version);
 }
 
 void Stepper::serve_deferred() {
     const Deferred what = page().deferred;
     const NodeId requester{page().deferred_requester};
     const std::uint8_t acks = page().deferred_acks;
+    const Version version = page().deferred_version;
     page().deferred = Deferred::none;
     page().deferred_requester = 0;
     page().deferred_acks = 0;
-    serve(what, requester, acks);
+    page().deferred_version = 0;
+    serve(what, requester, acks, version);
 }
 
-void Stepper::serve(Deferred what, NodeId requester, std::uint8_t acks) {
+void Stepper::lose() {
+    act(ActionKind::revoke_all);
+    page().permission = Permission::none;
+    page().source = false;
+}
+
+void Stepper::serve(Deferred what, NodeId requester, std::uint8_t acks, Version version) {
+    // Whatever home wanted of this page, it knows by now that this node has it no more, or has it
+    // still.
+    if (what != Deferred::none) page().releasing = false;
     switch (what) {
         case Deferred::none:
             return;
         case Deferred::forward_read:
             VSMP_CHECK(page().permission != Permission::none, "asked for a page that is not here");
-            if (page().permission == Permission::exclusive) act(ActionKind::revoke_write);
-            page().permission = Permission::shared;
-            return send(MessageKind::shared_data, requester, requester, 0, Contents::page);
+            if (page().permission == Permission::exclusive) {
+                act(ActionKind::revoke_write);
+                page().permission = Permission::shared;
+                page().source = self_ != home_;
+            }
+            if (requester == home_) page().source = false;
+            return send(MessageKind::shared_data, requester, requester, 0, Contents::page, version);
         case Deferred::forward_write:
             VSMP_CHECK(page().permission != Permission::none, "asked for a page that is not here");
-            act(ActionKind::revoke_all);
-            page().permission = Permission::none;
-            return send(MessageKind::exclusive_data, requester, requester, acks, Contents::page);
+            lose();
+            return send(MessageKind::exclusive_data, requester, requester, acks, Contents::page,
+                        version);
         case Deferred::invalidate:
-            VSMP_CHECK(page().permission == Permission::shared, "invalidation of an unshared page");
-            act(ActionKind::revoke_all);
-            page().permission = Permission::none;
+            VSMP_CHECK(page().permission != Permission::exclusive,
+                       "invalidation of an unshared page");
+            if (page().permission == Permission::shared) lose();
             return send(MessageKind::invalidate_ack, requester, requester);
     }
+}
+
+void Stepper::evict() {
+    LocalPage& p = page();
+    if (p.permission == Permission::none || p.request != Request::none || p.held || p.releasing ||
+        self_ == home_)
+        return;
+    if (p.permission == Permission::shared && !p.source) return lose();
+    p.releasing = true;
+    send(MessageKind::release, home_, self_);
 }
 
 void Stepper::granted_shared() {
@@ -168,6 +204,8 @@ void Stepper::finish_write_if_complete() {
 
 void Stepper::finish(Permission permission) {
     page().permission = permission;
+    page().source = false;
+    page().releasing = false;
     page().request = Request::none;
     page().held = true;
     map();
@@ -199,6 +237,9 @@ LocalStep step(NodeId self, NodeId home, PageNumber page, const LocalPage& state
             break;
         case LocalEventKind::hold_expired:
             stepper.hold_expired();
+            break;
+        case LocalEventKind::evict:
+            stepper.evict();
             break;
     }
     return stepper.take();

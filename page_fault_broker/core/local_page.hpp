@@ -16,11 +16,15 @@ enum class Deferred : std::uint8_t { none, forward_read, forward_write, invalida
 struct LocalPage {
     Permission permission = Permission::none;
     Request request = Request::none;
-    bool granted = false;  // data or grant is here, acks still missing
-    bool held = false;     // obtained a moment ago: its vCPU shall get a turn
+    // Shared, and home has no copy: others get theirs from here, so it may not be dropped.
+    bool source = false;
+    bool releasing = false;  // home was asked to relieve this node of the page
+    bool granted = false;    // data or grant is here, acks still missing
+    bool held = false;       // obtained a moment ago: its vCPU shall get a turn
     Deferred deferred = Deferred::none;
     std::uint8_t deferred_requester = 0;
     std::uint8_t deferred_acks = 0;
+    Version deferred_version = 0;
     std::int16_t acks_missing = 0;  // below zero while acks overtook the grant
 
     friend bool operator==(const LocalPage&, const LocalPage&) = default;
@@ -28,8 +32,9 @@ struct LocalPage {
 
 enum class LocalEventKind : std::uint8_t {
     fault,         // a vCPU (or a device) of this node wants `access`
-    message,       // forward_*, invalidate*, *_data or upgrade_grant arrived
+    message,       // forward_*, invalidate*, *_data, upgrade_grant or release_refused arrived
     hold_expired,  // answer to start_hold
+    evict,         // the memory is wanted for something else
 };
 
 struct LocalEvent {
@@ -49,6 +54,11 @@ LocalPage initial_local_page(NodeId self, NodeId home);
 // While a page is held, what would take a permission from it waits for hold_expired; a reader
 // elsewhere takes nothing from a shared page. hold_expired may come for a page that is not held any
 // more; it then does nothing.
+//
+// A copy that home has as well is dropped by evict at once, and nobody is told: the directory goes
+// on believing in it, at worst it is invalidated in vain. Of what home has not, evict asks home to
+// take it; that ends like any other's request for the page. While a page is held or asked for, and
+// at home, where pages rest, evict does nothing.
 //
 // Faults may be spurious (the page came while the fault was in flight): the answer is then to map
 // what is already permitted. Messages that the protocol cannot produce in this state are broken

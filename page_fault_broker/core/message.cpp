@@ -5,13 +5,13 @@ namespace {
 
 std::optional<MessageKind> kind_from(std::uint8_t raw) {
     if (raw < static_cast<std::uint8_t>(MessageKind::read_request) ||
-        raw > static_cast<std::uint8_t>(MessageKind::done))
+        raw > static_cast<std::uint8_t>(MessageKind::release_refused))
         return std::nullopt;
     return static_cast<MessageKind>(raw);
 }
 
 std::optional<Contents> contents_from(std::uint8_t raw) {
-    if (raw > static_cast<std::uint8_t>(Contents::page)) return std::nullopt;
+    if (raw > static_cast<std::uint8_t>(Contents::same)) return std::nullopt;
     return static_cast<Contents>(raw);
 }
 
@@ -24,6 +24,11 @@ bool carries_acks(MessageKind kind) {
            kind == MessageKind::upgrade_grant;
 }
 
+bool carries_version(MessageKind kind) {
+    return kind == MessageKind::read_request || kind == MessageKind::write_request ||
+           kind == MessageKind::forward_read || kind == MessageKind::forward_write;
+}
+
 }  // namespace
 
 void encode(const Message& message, ByteWriter& to) {
@@ -33,6 +38,7 @@ void encode(const Message& message, ByteWriter& to) {
     to.write(message.requester.value());
     to.write(std::uint32_t{0});
     to.write(message.page.value());
+    to.write(message.version);
 }
 
 std::optional<DecodedMessage> decode(ByteView bytes, std::uint64_t page_count,
@@ -44,9 +50,11 @@ std::optional<DecodedMessage> decode(ByteView bytes, std::uint64_t page_count,
     const auto requester = reader.read<std::uint8_t>();
     const auto reserved = reader.read<std::uint32_t>();
     const auto page = reader.read<std::uint64_t>();
+    const auto version = reader.read<Version>();
     if (!reader.ok() || !kind || !contents || reserved != 0) return std::nullopt;
     if (page >= page_count || requester >= node_count || acks >= node_count) return std::nullopt;
     if (acks != 0 && !carries_acks(*kind)) return std::nullopt;
+    if (version != 0 && !carries_version(*kind)) return std::nullopt;
     if (carries_contents(*kind) != (*contents != Contents::none)) return std::nullopt;
     const ByteView body = reader.take(reader.remaining());
     if (body.size() != (*contents == Contents::page ? kPageSize : 0)) return std::nullopt;
@@ -54,7 +62,8 @@ std::optional<DecodedMessage> decode(ByteView bytes, std::uint64_t page_count,
                            .page = PageNumber{page},
                            .requester = NodeId{requester},
                            .acks = acks,
-                           .contents = *contents},
+                           .contents = *contents,
+                           .version = version},
                           body};
 }
 

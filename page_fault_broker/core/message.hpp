@@ -1,13 +1,15 @@
 // Coherence messages between nodes. docs/PROTOCOL.md tells the whole story; in short: a home-based
 // directory that serves one transaction per page at a time, one writer or many readers.
 //
-//   requester -> home       read_request, write_request
+//   requester -> home       read_request, write_request, or upgrade_request: it has the contents
 //   home -> provider        forward_read, forward_write: to a node that has the contents
 //   home -> other sharers   invalidate
-//   home -> requester       upgrade_grant: it has the contents itself
+//   home -> requester       upgrade_grant: it has the contents still
 //   provider -> requester   shared_data, exclusive_data
 //   sharer -> requester     invalidate_ack
 //   requester -> home       done: home then serves the next request for that page
+//   owner -> home           release: it wants to be rid of the page. Home then asks for the page
+//                           as any node would, or answers release_refused
 #pragma once
 
 #include <cstdint>
@@ -29,27 +31,37 @@ enum class MessageKind : std::uint8_t {
     exclusive_data,
     upgrade_grant,
     done,
+    upgrade_request,
+    release,
+    release_refused,
 };
 
-// How the contents of a page travel with a message.
-enum class Contents : std::uint8_t { none, zero, page };
+// How the contents of a page travel with a message. `same`: they are those that the requester said
+// it still has.
+enum class Contents : std::uint8_t { none, zero, page, same };
+
+// Identifies contents: equal versions mean equal contents. Never 0, which stands for none.
+using Version = std::uint64_t;
 
 struct Message {
     MessageKind kind{};
     PageNumber page;
-    NodeId requester;  // on whose behalf; the sender itself in *_request and done
+    NodeId requester;  // on whose behalf; the sender itself in *_request, done and release
     // Of exclusive_data, upgrade_grant and forward_write: how many invalidate_ack the requester has
     // to collect.
     std::uint8_t acks = 0;
     // Of shared_data and exclusive_data, which carry some.
     Contents contents = Contents::none;
+    // Of read_request, write_request, forward_read and forward_write: the contents of a copy that
+    // the requester may not use, but still has; 0: none. It keeps that copy until it is answered.
+    Version version = 0;
 
     friend bool operator==(const Message&, const Message&) = default;
 };
 
-// kind u8, contents u8, acks u8, requester u8, reserved u32 (zero), page u64: 16 bytes, then
-// kPageSize bytes of contents when contents == page.
-inline constexpr std::size_t kMessageHeaderSize = 16;
+// kind u8, contents u8, acks u8, requester u8, reserved u32 (zero), page u64, version u64: 24
+// bytes, then kPageSize bytes of contents when contents == page.
+inline constexpr std::size_t kMessageHeaderSize = 24;
 
 struct DecodedMessage {
     Message message;
@@ -59,7 +71,7 @@ struct DecodedMessage {
 // Writes the header only; the contents follow as the caller's second segment.
 void encode(const Message& message, ByteWriter& to);
 // nullopt when malformed: unknown kind, page >= page_count, requester >= node_count, wrong length,
-// contents on a kind that carries none, acks >= node_count.
+// contents or a version on a kind that carries none, acks >= node_count.
 std::optional<DecodedMessage> decode(ByteView bytes, std::uint64_t page_count,
                                      std::size_t node_count);
 

@@ -13,12 +13,16 @@ enum class ActionKind : std::uint8_t {
     send,            // `message` to `to`, which may be the sender itself: it then takes its turn
                      // behind what was sent before. A data message says Contents::page and is sent
                      // with the page's contents as they are when the action is performed (as
-                     // Contents::zero if they are all zero), so revoke_* stands before it
+                     // Contents::zero if they are all zero, as Contents::same if they are those of
+                     // `message.version`, which does not travel), so revoke_* stands before it.
+                     // Requests get the version of a copy that is still here
     store_contents,  // the contents that came with the event become the page's contents
     map_shared,      // vCPUs may read; wakes those that wait for the page
     map_exclusive,   // vCPUs may read and write; wakes those that wait for the page
     revoke_write,    // vCPUs may only read from now on
     revoke_all,      // no vCPU may touch the page from now on
+    take_home,       // of a directory: once there is room, bring the page home as
+                     // access_to_take_home() says by then
     start_hold,  // report hold_expired for this page when the hold time is over (HoldTable, told
                  // of every claimant whose fault on this page was read since it was last
                  // mapped, though it may have been woken meanwhile); at once if there is none

@@ -1,6 +1,9 @@
 #include "page_fault_broker/io/broker.hpp"
 
 #include <algorithm>
+#include <utility>
+
+#include "page_fault_broker/core/version.hpp"
 
 namespace vsmp {
 
@@ -12,7 +15,9 @@ using coherence::LocalEventKind;
 using coherence::LocalPage;
 using coherence::Message;
 using coherence::MessageKind;
+using coherence::PageFlag;
 using coherence::Permission;
+using coherence::Version;
 
 namespace {
 
@@ -23,67 +28,30 @@ void must(const Result<void>& result, std::string_view why) {
     if (!result) VSMP_CHECK(false, result.error().in(std::string{why}).message);
 }
 
-bool is_for_home(MessageKind kind) {
-    switch (kind) {
-        case MessageKind::read_request:
-        case MessageKind::write_request:
-        case MessageKind::done:
-            return true;
-        case MessageKind::forward_read:
-        case MessageKind::forward_write:
-        case MessageKind::invalidate:
-        case MessageKind::invalidate_ack:
-        case MessageKind::shared_data:
-        case MessageKind::exclusive_data:
-        case MessageKind::upgrade_grant:
-            return false;
-    }
-    VSMP_CHECK(false, "message kind out of range");
-}
-
 }  // namespace
 
-HomeMap::HomeMap(const std::vector<std::uint64_t>& pages) : starts_(1, 0) {
-    for (std::uint64_t count : pages) starts_.push_back(starts_.back() + count);
-}
-
-NodeId HomeMap::home_of(PageNumber page) const {
-    const auto after = std::upper_bound(starts_.begin() + 1, starts_.end(), page.value());
-    VSMP_CHECK(after != starts_.end(), "page beyond guest RAM");
-    return NodeId{static_cast<std::uint8_t>(after - starts_.begin() - 1)};
-}
-
 Broker::Broker(NodeId self, HomeMap homes, coherence::HoldLimits holds, GuestMemory& memory,
-               UserfaultFd& userfault)
+               UserfaultFd& userfault, std::uint64_t memory_limit)
     : self_(self),
-      homes_(std::move(homes)),
+      table_(self, std::move(homes)),
       memory_(memory),
       userfault_(userfault),
       holds_(holds),
-      local_(homes_.page_count()),
-      mapped_(homes_.page_count()),
-      populated_(homes_.page_count()) {
-    const std::uint64_t first = homes_.first_page_of(self).value();
-    const NodeId next{static_cast<std::uint8_t>(self.value() + 1)};
-    const std::uint64_t end = homes_.first_page_of(next).value();
-    home_.assign(end - first, coherence::initial_home_page(self));
-    for (std::uint64_t page = first; page < end; ++page)
-        local_[page].permission = Permission::exclusive;
-}
+      resident_(table_, *this, memory_limit) {}
 
 bool Broker::permits(PageNumber page, Access access) const {
-    const Permission permission = local_[page.value()].permission;
+    const Permission permission = table_.permission(page);
     return access == Access::write ? permission == Permission::exclusive
                                    : permission != Permission::none;
 }
 
 NodeId Broker::location(PageNumber page) const {
-    const NodeId home = homes_.home_of(page);
-    if (home != self_) return home;
-    return NodeId{home_[page.value() - homes_.first_page_of(self_).value()].owner};
+    const NodeId home = table_.homes().home_of(page);
+    return home == self_ ? NodeId{table_.home(page).owner} : home;
 }
 
 void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Instant now) {
+    now_ = now;
     ++counters_.faults;
     if (is_remote(fault)) {
         holds_.on_fault(claimant, fault.page, now);
@@ -92,21 +60,24 @@ void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Inst
             waiting_.push_back(claim);
     } else {
         ++counters_.local_maps;
-        mapped_[fault.page.value()] = false;  // or there would have been no fault
+        table_.set(fault.page, PageFlag::mapped, false);  // or there would have been no fault
     }
-    run_local(fault.page, {LocalEventKind::fault, fault.access, {}}, {}, now);
-    settle(now);
+    fault_when_possible({fault.page, fault.access, Starved::Why::fault});
+    settle();
 }
 
 void Broker::prefetch(std::span<const PageNumber> pages, Access access, Instant now) {
     if (fabric_ && fabric_->congested()) return;
+    now_ = now;
     for (PageNumber page : pages.first(std::min(pages.size(), kMaxPrefetch))) {
-        if (page.value() >= homes_.page_count() || permits(page, access)) continue;
-        if (local_[page.value()].request != coherence::Request::none) continue;
+        if (page.value() >= table_.homes().page_count() || permits(page, access)) continue;
+        if (table_.local(page).request != coherence::Request::none) continue;
+        if (!table_.has(page, PageFlag::framed) && !resident_.take(page, coherence::Purpose::ahead))
+            break;
         ++counters_.prefetches;
-        run_local(page, {LocalEventKind::fault, access, {}}, {}, now);
+        run_local(page, {LocalEventKind::fault, access, {}});
     }
-    settle(now);
+    settle();
 }
 
 void Broker::on_abandoned(coherence::Claimant claimant, Instant now) {
@@ -115,171 +86,260 @@ void Broker::on_abandoned(coherence::Claimant claimant, Instant now) {
 }
 
 void Broker::on_message(NodeId from, ByteView payload, Instant now) {
-    const auto decoded = coherence::decode(payload, homes_.page_count(), homes_.node_count());
+    now_ = now;
+    const auto decoded =
+        coherence::decode(payload, table_.homes().page_count(), table_.homes().node_count());
     if (!decoded) {
         ++counters_.malformed;
         return;
     }
-    dispatch(from, decoded->message, decoded->contents, now);
-    settle(now);
+    dispatch(from, decoded->message, decoded->contents);
+    settle();
 }
 
 void Broker::on_timer(Instant now) {
+    now_ = now;
     expired_.clear();
     holds_.expired(now, expired_);
-    for (PageNumber page : expired_)
-        run_local(page, {LocalEventKind::hold_expired, Access::read, {}}, {}, now);
-    settle(now);
+    for (PageNumber page : expired_) run_local(page, {LocalEventKind::hold_expired, {}, {}});
+    settle();
 }
 
 void Broker::mark_populated(PageNumber first, std::uint64_t count) {
     for (std::uint64_t page = first.value(); page < first.value() + count; ++page) {
-        VSMP_CHECK(homes_.home_of(PageNumber{page}) == self_, "boot image outside the boot node");
-        populated_[page] = true;
+        VSMP_CHECK(table_.is_home(PageNumber{page}), "boot image outside the boot node");
+        if (!table_.has(PageNumber{page}, PageFlag::framed)) resident_.adopt(PageNumber{page});
+        table_.set(PageNumber{page}, PageFlag::populated, true);
     }
 }
 
-void Broker::dispatch(NodeId from, const Message& message, ByteView contents, Instant now) {
-    if (!is_for_home(message.kind)) {
-        run_local(message.page, {LocalEventKind::message, Access::read, message}, contents, now);
-    } else if (homes_.home_of(message.page) == self_ && message.requester == from) {
+void Broker::unmap(PageNumber page) {
+    must(userfault_.unmap(page), "sample a page");
+    table_.set(page, PageFlag::mapped, false);
+}
+
+void Broker::evict(PageNumber page) {
+    run_local(page, {LocalEventKind::evict, {}, {}});
+}
+
+void Broker::discard(PageNumber page) {
+    if (table_.has(page, PageFlag::populated))
+        must(memory_.discard(page), "give the memory of a page back");
+    table_.set(page, PageFlag::populated, false);
+}
+
+// False: there is no memory for it yet.
+bool Broker::attempt(const Starved& what) {
+    Access access = what.access;
+    if (what.why == Starved::Why::take_home) {
+        const auto needed = coherence::access_to_take_home(self_, table_.home(what.page));
+        if (!needed) return true;  // it has come or gone meanwhile
+        access = *needed;
+    }
+    const auto purpose =
+        table_.is_home(what.page) ? coherence::Purpose::home : coherence::Purpose::fetch;
+    if (!table_.has(what.page, PageFlag::framed) && !resident_.take(what.page, purpose))
+        return false;
+    run_local(what.page, {LocalEventKind::fault, access, {}});
+    return true;
+}
+
+void Broker::fault_when_possible(const Starved& what) {
+    if (attempt(what)) return;
+    if (what.why == Starved::Why::fault) ++counters_.memory_waits;
+    starved_.push_back(what);
+}
+
+void Broker::dispatch(NodeId from, const Message& message, ByteView contents) {
+    if (!coherence::is_for_home(message.kind)) {
+        run_local(message.page, {LocalEventKind::message, Access::read, message}, contents);
+    } else if (table_.is_home(message.page) && message.requester == from) {
         run_home(message);
     } else {
         ++counters_.malformed;
     }
 }
 
-void Broker::run_local(PageNumber page, const LocalEvent& event, ByteView contents, Instant now) {
-    const LocalPage before = local_[page.value()];
+void Broker::run_local(PageNumber page, const LocalEvent& event, ByteView contents) {
+    const LocalPage before = table_.local(page);
     const coherence::LocalStep step =
-        coherence::step(self_, homes_.home_of(page), page, before, event);
-    local_[page.value()] = step.next;
+        coherence::step(self_, table_.homes().home_of(page), page, before, event);
+    table_.set_local(page, step.next);
     count(before, event);
-    for (const Action& action : step.actions) perform(page, action, contents, now);
+    for (const Action& action : step.actions) {
+        if (action.kind == ActionKind::store_contents)
+            store(page, event.message, contents);
+        else
+            perform(page, action);
+    }
+    if (before.permission == Permission::none && step.next.permission != Permission::none)
+        resident_.on_obtained(page);
+    if (before.permission != Permission::none && step.next.permission == Permission::none)
+        resident_.on_lost(page);
 }
 
 void Broker::run_home(const Message& message) {
-    coherence::HomePage& entry = home_[message.page.value() - homes_.first_page_of(self_).value()];
-    const coherence::HomeStep step = coherence::step(self_, entry, message);
-    entry = step.next;
-    for (const Action& action : step.actions) send(action.to, action.message);
+    const coherence::HomeStep step = coherence::step(self_, table_.home(message.page), message);
+    table_.set_home(message.page, step.next);
+    for (const Action& action : step.actions) perform(message.page, action);
 }
 
-void Broker::perform(PageNumber page, const Action& action, ByteView contents, Instant now) {
+void Broker::perform(PageNumber page, const Action& action) {
     switch (action.kind) {
         case ActionKind::send:
             send(action.to, action.message);
             return;
         case ActionKind::store_contents:
-            store(page, contents);
-            return;
+            VSMP_CHECK(false, "contents without a message");
         case ActionKind::map_shared:
             populate(page);
             must(userfault_.map_read_only(page), "map a page for reading");
-            mapped_[page.value()] = true;
+            table_.set(page, PageFlag::mapped, true);
             return;
         case ActionKind::map_exclusive:
             map_exclusive(page);
             return;
         case ActionKind::revoke_write:
-            if (mapped_[page.value()]) must(userfault_.forbid_write(page), "revoke writing");
+            if (table_.has(page, PageFlag::mapped))
+                must(userfault_.forbid_write(page), "revoke writing");
             return;
         case ActionKind::revoke_all:
             ++counters_.invalidations;
-            if (mapped_[page.value()]) must(userfault_.unmap(page), "take a page away");
-            mapped_[page.value()] = false;
+            if (table_.has(page, PageFlag::mapped))
+                must(userfault_.unmap(page), "take a page away");
+            table_.set(page, PageFlag::mapped, false);
             return;
-        case ActionKind::start_hold: {
-            bool claimed = false;
-            for (const Waiting& w : waiting_) {
-                if (w.page != page) continue;
-                holds_.on_granted(w.claimant, page, now);
-                claimed = true;
-            }
-            if (!claimed) unclaimed_.push_back(page);
-            std::erase_if(waiting_, [&](const Waiting& w) { return w.page == page; });
-            return;
-        }
+        case ActionKind::take_home:
+            return fault_when_possible({page, Access::read, Starved::Why::take_home});
+        case ActionKind::start_hold:
+            return start_hold(page);
     }
 }
 
-void Broker::send(NodeId to, Message message) {
-    ByteView body;
-    if (message.contents != Contents::none && to != self_) {
-        const bool zero =
-            !populated_[message.page.value()] || is_zero(memory_.contents(message.page));
-        message.contents = zero ? Contents::zero : Contents::page;
-        if (!zero) body = memory_.contents(message.page);
+void Broker::start_hold(PageNumber page) {
+    bool claimed = false;
+    for (const Waiting& w : waiting_) {
+        if (w.page != page) continue;
+        holds_.on_granted(w.claimant, page, now_);
+        claimed = true;
     }
+    if (!claimed) unclaimed_.push_back(page);
+    std::erase_if(waiting_, [&](const Waiting& w) { return w.page == page; });
+}
+
+// How the contents travel, and what of them follows the message.
+ByteView Broker::put_contents(Message& message) {
+    const Version offered = std::exchange(message.version, 0);
+    message.contents = Contents::zero;
+    if (!table_.has(message.page, PageFlag::populated)) return {};
+    const auto contents = memory_.contents(message.page);
+    if (is_zero(contents)) return {};
+    if (offered != 0 && offered == coherence::version_of(contents)) {
+        message.contents = Contents::same;
+        return {};
+    }
+    message.contents = Contents::page;
+    return contents;
+}
+
+void Broker::send(NodeId to, Message message) {
+    const bool asks =
+        message.kind == MessageKind::read_request || message.kind == MessageKind::write_request;
+    if (asks && table_.has(message.page, PageFlag::populated))
+        message.version = coherence::version_of(memory_.contents(message.page));
     if (to == self_) {
         loopback_.push_back(message);
         return;
     }
     VSMP_CHECK(fabric_ != nullptr, "a message to another node without a fabric");
+    const ByteView body = message.contents == Contents::none ? ByteView{} : put_contents(message);
     std::array<std::byte, coherence::kMessageHeaderSize> header;
     ByteWriter writer{header};
     coherence::encode(message, writer);
     fabric_->send(to, fabric::Channel::coherence, writer.written(), body);
 }
 
-void Broker::settle(Instant now) {
-    while (!loopback_.empty() || !unclaimed_.empty()) {
+void Broker::settle() {
+    for (;;) {
         if (!loopback_.empty()) {
             const Message message = loopback_.front();
             loopback_.pop_front();
-            dispatch(self_, message, {}, now);
-        } else {
+            dispatch(self_, message, {});
+        } else if (!unclaimed_.empty()) {
             const PageNumber page = unclaimed_.back();
             unclaimed_.pop_back();
-            run_local(page, {LocalEventKind::hold_expired, Access::read, {}}, {}, now);
+            run_local(page, {LocalEventKind::hold_expired, {}, {}});
+        } else if (!retry_starved()) {
+            break;
         }
     }
+    resident_.work_ahead();
 }
 
-void Broker::store(PageNumber page, ByteView contents) {
-    std::span<std::byte, kPageSize> to = memory_.contents(page);
-    if (!contents.empty()) {  // else it came as the zero flag
-        std::memcpy(to.data(), contents.data(), kPageSize);
-        populated_[page.value()] = true;
+// Homes first: who waits for them may be what keeps this node waiting.
+bool Broker::retry_starved() {
+    std::ranges::stable_partition(
+        starved_, [](const Starved& s) { return s.why == Starved::Why::take_home; });
+    bool any = false;
+    while (!starved_.empty() && attempt(starved_.front())) {
+        starved_.pop_front();
+        any = true;
+    }
+    return any;
+}
+
+void Broker::store(PageNumber page, const Message& message, ByteView contents) {
+    if (message.contents == Contents::same) {
+        VSMP_CHECK(table_.has(page, PageFlag::populated), "no copy that could be good");
+        ++counters_.revalidated;
+        return;
+    }
+    if (message.contents == Contents::page) {
+        std::memcpy(memory_.contents(page).data(), contents.data(), kPageSize);
+        table_.set(page, PageFlag::populated, true);
         return;
     }
     ++counters_.zero_pages;
-    if (populated_[page.value()]) std::memset(to.data(), 0, kPageSize);
+    if (table_.has(page, PageFlag::populated))
+        std::memset(memory_.contents(page).data(), 0, kPageSize);
 }
 
 void Broker::map_exclusive(PageNumber page) {
-    if (mapped_[page.value()]) {
+    if (table_.has(page, PageFlag::mapped)) {
         // Read-only until now. Should the PTE have gone meanwhile, whoever waits faults anew and
-        // comes here with mapped_ false.
+        // comes here with the flag unset.
         must(userfault_.allow_write(page), "allow writing");
         return;
     }
     const std::uint64_t count = fault_around(page);
     for (std::uint64_t i = 0; i < count; ++i) {
         populate(PageNumber{page.value() + i});
-        mapped_[page.value() + i] = true;
+        table_.set(PageNumber{page.value() + i}, PageFlag::mapped, true);
     }
     must(userfault_.map_writable(page, count), "map pages for writing");
 }
 
 void Broker::populate(PageNumber page) {
-    if (populated_[page.value()]) return;
+    if (table_.has(page, PageFlag::populated)) return;
     // UFFDIO_CONTINUE wants the page in the page cache; a write through the alias puts it there.
     memory_.contents(page)[0] = std::byte{0};
-    populated_[page.value()] = true;
+    table_.set(page, PageFlag::populated, true);
 }
 
 std::uint64_t Broker::fault_around(PageNumber page) {
     const std::uint64_t end =
-        std::min((page.value() / kFaultAround + 1) * kFaultAround, homes_.page_count());
+        std::min((page.value() / kFaultAround + 1) * kFaultAround, table_.homes().page_count());
     std::uint64_t next = page.value() + 1;
-    while (next < end && is_home_local(PageNumber{next}) && !mapped_[next]) ++next;
+    while (next < end && is_mine_alone(PageNumber{next}) &&
+           !table_.has(PageNumber{next}, PageFlag::mapped) &&
+           (table_.has(PageNumber{next}, PageFlag::framed) ||
+            resident_.take(PageNumber{next}, coherence::Purpose::ahead)))
+        ++next;
     return next - page.value();
 }
 
-bool Broker::is_home_local(PageNumber page) const {
-    return homes_.home_of(page) == self_ &&
-           local_[page.value()].permission == Permission::exclusive;
+bool Broker::is_mine_alone(PageNumber page) const {
+    return table_.is_home(page) && table_.permission(page) == Permission::exclusive;
 }
 
 void Broker::count(const LocalPage& before, const LocalEvent& event) {
@@ -289,18 +349,24 @@ void Broker::count(const LocalPage& before, const LocalEvent& event) {
             ++counters_.fetches_read;
             return;
         case MessageKind::exclusive_data:
-            ++(before.permission == Permission::shared ? counters_.upgrades
-                                                       : counters_.fetches_write);
+            ++counters_.fetches_write;
             return;
         case MessageKind::upgrade_grant:
             ++counters_.upgrades;
             return;
-        case MessageKind::read_request:
-        case MessageKind::write_request:
         case MessageKind::forward_read:
         case MessageKind::forward_write:
+            if (before.releasing &&
+                event.message.requester == table_.homes().home_of(event.message.page))
+                ++counters_.written_back;
+            return;
+        case MessageKind::read_request:
+        case MessageKind::write_request:
+        case MessageKind::upgrade_request:
         case MessageKind::invalidate:
         case MessageKind::invalidate_ack:
+        case MessageKind::release:
+        case MessageKind::release_refused:
         case MessageKind::done:
             return;
     }

@@ -8,13 +8,12 @@
 #include <functional>
 #include <optional>
 #include <span>
-#include <unordered_map>
 #include <vector>
 
 #include "dpdk_transport/fabric.hpp"
 #include "page_fault_broker/core/hold_table.hpp"
-#include "page_fault_broker/core/home_page.hpp"
-#include "page_fault_broker/core/local_page.hpp"
+#include "page_fault_broker/core/page_table.hpp"
+#include "page_fault_broker/core/resident_set.hpp"
 #include "page_fault_broker/io/guest_memory.hpp"
 #include "page_fault_broker/io/userfault.hpp"
 #include "proto/time.hpp"
@@ -29,32 +28,22 @@ struct BrokerCounters {
     std::uint64_t upgrades = 0;       // write permission obtained without contents
     std::uint64_t invalidations = 0;  // pages taken from this node's vCPUs
     std::uint64_t zero_pages = 0;     // obtained as a flag
+    std::uint64_t revalidated = 0;    // obtained as the word that the old copy is still good
+    std::uint64_t written_back = 0;   // pages that homes took because this node was short of memory
+    std::uint64_t memory_waits = 0;   // faults that had to wait for memory
     std::uint64_t malformed = 0;      // messages dropped by the decoder
     std::uint64_t prefetches = 0;     // pages asked for by prefetch()
-};
-
-// Where each page is homed: consecutive ranges of page numbers, one per node.
-class HomeMap {
-  public:
-    // pages[i]: how many pages node i is home of.
-    explicit HomeMap(const std::vector<std::uint64_t>& pages);
-    NodeId home_of(PageNumber page) const;
-    PageNumber first_page_of(NodeId node) const { return PageNumber{starts_[node.value()]}; }
-    std::uint64_t page_count() const { return starts_.back(); }
-    std::size_t node_count() const { return starts_.size() - 1; }
-
-  private:
-    std::vector<std::uint64_t> starts_;  // one more than nodes
 };
 
 // Pages that one call of Broker::prefetch() asks for at most.
 inline constexpr std::size_t kMaxPrefetch = 64;
 
-class Broker {
+class Broker : private coherence::MemoryKeeper {
   public:
-    // All references outlive the broker.
+    // All references outlive the broker. `memory_limit`: pages that may be resident here, more than
+    // are homed here; 0: no limit.
     Broker(NodeId self, HomeMap homes, coherence::HoldLimits holds, GuestMemory& memory,
-           UserfaultFd& userfault);
+           UserfaultFd& userfault, std::uint64_t memory_limit = 0);
     // How other nodes are reached; before the first event. Without it the guest has one node.
     void attach(fabric::Fabric* fabric) { fabric_ = fabric; }
 
@@ -77,6 +66,8 @@ class Broker {
     // Before any vCPU runs: contents of a page homed here were written through the alias.
     void mark_populated(PageNumber first, std::uint64_t count);
     const BrokerCounters& counters() const { return counters_; }
+    const coherence::MemoryCounters& memory_counters() const { return resident_.counters(); }
+    std::uint64_t memory_limit() const { return resident_.limit(); }
 
   private:
     struct Waiting {  // who asked for a page that is on its way
@@ -85,34 +76,49 @@ class Broker {
         friend bool operator==(const Waiting&, const Waiting&) = default;
     };
 
+    // What is done once there is memory for it.
+    struct Starved {
+        enum class Why : std::uint8_t { fault, take_home };
+        PageNumber page;
+        Access access{};
+        Why why{};
+    };
+
+    void unmap(PageNumber page) override;
+    void evict(PageNumber page) override;
+    void discard(PageNumber page) override;
+
     bool permits(PageNumber page, Access access) const;
-    void dispatch(NodeId from, const coherence::Message& message, ByteView contents, Instant now);
-    void run_local(PageNumber page, const coherence::LocalEvent& event, ByteView contents,
-                   Instant now);
+    void dispatch(NodeId from, const coherence::Message& message, ByteView contents);
+    void run_local(PageNumber page, const coherence::LocalEvent& event, ByteView contents = {});
     void run_home(const coherence::Message& message);
-    void perform(PageNumber page, const coherence::Action& action, ByteView contents, Instant now);
+    void perform(PageNumber page, const coherence::Action& action);
+    void start_hold(PageNumber page);
+    bool attempt(const Starved& what);
+    void fault_when_possible(const Starved& what);
     void send(NodeId to, coherence::Message message);
+    ByteView put_contents(coherence::Message& message);
     // What this node's own steps caused to happen on this node.
-    void settle(Instant now);
-    void store(PageNumber page, ByteView contents);
+    void settle();
+    bool retry_starved();
+    void store(PageNumber page, const coherence::Message& message, ByteView contents);
     void map_exclusive(PageNumber page);
     void populate(PageNumber page);
     std::uint64_t fault_around(PageNumber page);
-    bool is_home_local(PageNumber page) const;
+    bool is_mine_alone(PageNumber page) const;
     void count(const coherence::LocalPage& before, const coherence::LocalEvent& event);
 
     NodeId self_;
-    HomeMap homes_;
+    coherence::PageTable table_;
     GuestMemory& memory_;
     UserfaultFd& userfault_;
     fabric::Fabric* fabric_ = nullptr;
     coherence::HoldTable holds_;
+    coherence::ResidentSet resident_;
+    Instant now_{};  // of the event that is being handled
 
-    std::vector<coherence::LocalPage> local_;  // one per page
-    std::vector<bool> mapped_;                 // a PTE was made and not dropped since
-    std::vector<bool> populated_;              // ever written here; others read as zero
-    std::vector<coherence::HomePage> home_;    // pages homed here, from the first one on
     std::vector<Waiting> waiting_;
+    std::deque<Starved> starved_;              // at most one per thread, and what homes are offered
     std::deque<coherence::Message> loopback_;  // of this node to itself, in order
     std::vector<PageNumber> unclaimed_;        // obtained, but whoever wanted it has left
     std::vector<PageNumber> expired_;

@@ -1,6 +1,8 @@
 #include "page_fault_broker/io/guest_memory.hpp"
 
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace vsmp {
@@ -27,6 +29,21 @@ Result<GuestMemory> GuestMemory::create(std::uint64_t page_count) {
 std::span<std::byte, kPageSize> GuestMemory::contents(PageNumber page) const {
     VSMP_CHECK(page.value() < page_count(), "page beyond guest RAM");
     return alias_.bytes().subspan(page.value() * kPageSize).first<kPageSize>();
+}
+
+Result<void> GuestMemory::discard(PageNumber page) {
+    VSMP_CHECK(page.value() < page_count(), "page beyond guest RAM");
+    if (::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                    static_cast<off_t>(page.value() * kPageSize), kPageSize) != 0)
+        return Error::from_errno("fallocate(FALLOC_FL_PUNCH_HOLE) of guest RAM");
+    return {};
+}
+
+Result<std::uint64_t> GuestMemory::resident_pages() const {
+    constexpr std::uint64_t kBlock = 512;  // of st_blocks, stat(2)
+    struct stat facts {};
+    if (::fstat(fd_.get(), &facts) != 0) return Error::from_errno("fstat of guest RAM");
+    return static_cast<std::uint64_t>(facts.st_blocks) * kBlock / kPageSize;
 }
 
 bool is_zero(std::span<const std::byte, kPageSize> contents) {

@@ -84,7 +84,7 @@ TEST(HomePage, UpgradeInvalidatesTheOthersAndMovesNoContents) {
     Directory directory;
     directory.serves(1, read_request);
     directory.serves(2, read_request);
-    directory.hears(1, write_request);
+    directory.hears(1, upgrade_request);
     EXPECT_TRUE(directory.sent_only(
         {send(1, upgrade_grant, 1, 2), send(0, invalidate, 1), send(2, invalidate, 1)}));
 }
@@ -93,8 +93,8 @@ TEST(HomePage, SecondUpgraderWhoseCopyWentMeanwhileGetsContents) {
     Directory directory;
     directory.serves(1, read_request);
     directory.serves(2, read_request);
-    directory.hears(1, write_request);
-    directory.hears(2, write_request);
+    directory.hears(1, upgrade_request);
+    directory.hears(2, upgrade_request);
     EXPECT_TRUE(directory.sent_only({}));
     directory.hears(1, done);
     EXPECT_TRUE(directory.sent_only({send(1, forward_write, 2)}));
@@ -121,9 +121,58 @@ TEST(HomePage, ServesEveryNodeThereCanBe) {
     for (int node = 1; node < static_cast<int>(kMaxNodes); ++node)
         directory.serves(node, read_request);
     EXPECT_EQ(directory.page.sharers, ~std::uint64_t{0});
-    directory.hears(63, write_request);
+    directory.hears(63, upgrade_request);
     EXPECT_EQ(directory.sent.size(), kMaxNodes);
     EXPECT_EQ(directory.sent.front(), send(63, upgrade_grant, 63, 63));
+}
+
+TEST(HomePage, ASharerThatDroppedItsCopyGetsContentsAgain) {
+    Directory directory;
+    directory.serves(1, read_request);
+    directory.serves(2, read_request);
+    directory.hears(1, read_request);
+    EXPECT_TRUE(directory.sent_only({send(0, forward_read, 1)}));
+    directory.hears(1, done);
+    directory.hears(1, write_request);
+    EXPECT_TRUE(directory.sent_only({send(0, forward_write, 1, 1), send(2, invalidate, 1)}));
+}
+
+TEST(HomePage, AReleasedPageIsTakenHomeToWriteIfNobodyElseHasIt) {
+    Directory directory;
+    directory.serves(1, write_request);
+    directory.hears(1, release);
+    EXPECT_TRUE(directory.sent_only({{.kind = ActionKind::take_home, .to = {}, .message = {}}}));
+    EXPECT_EQ(access_to_take_home(kHome, directory.page), Access::write);
+    directory.serves(2, read_request);
+    EXPECT_EQ(access_to_take_home(kHome, directory.page), Access::read);
+    directory.serves(0, read_request);
+    EXPECT_EQ(access_to_take_home(kHome, directory.page), std::nullopt);
+}
+
+TEST(HomePage, ReleaseOfAPageThatIsBeingMovedIsRefused) {
+    Directory directory;
+    directory.serves(1, write_request);
+    directory.hears(2, write_request);
+    directory.hears(1, release);
+    EXPECT_TRUE(directory.sent_only({send(1, release_refused, 1)}));
+    directory.hears(2, done);
+    directory.hears(1, release);
+    EXPECT_TRUE(directory.sent_only({send(1, release_refused, 1)})) << "somebody else's now";
+}
+
+TEST(HomePage, OnlyARequestThatNeedNotWaitKeepsItsVersion) {
+    Directory directory;
+    Message request = from(1, read_request);
+    request.version = 77;
+    HomeStep result = step(kHome, directory.page, request);
+    EXPECT_EQ(result.actions.begin()->message.version, 77u);
+    request = from(2, read_request);
+    request.version = 78;
+    result = step(kHome, result.next, request);
+    EXPECT_TRUE(result.actions.empty());
+    result = step(kHome, result.next, from(1, done));
+    EXPECT_EQ(result.actions.begin()->message.requester, NodeId{2});
+    EXPECT_EQ(result.actions.begin()->message.version, 0u);
 }
 
 TEST(HomePageDeathTest, MessagesThatCannotBeAbort) {

@@ -44,6 +44,9 @@ struct Page {
     Actions hears(const Message& what) {
         return happens({.kind = LocalEventKind::message, .access = Access::read, .message = what});
     }
+    Actions evict() {
+        return happens({.kind = LocalEventKind::evict, .access = {}, .message = {}});
+    }
     Actions hold_expires() {
         return happens({.kind = LocalEventKind::hold_expired, .access = {}, .message = {}});
     }
@@ -93,7 +96,7 @@ TEST(LocalPage, ExclusiveDataWaitsForItsAcks) {
 TEST(LocalPage, AcksMayOvertakeTheGrant) {
     Page page;
     page.obtain(Access::read);
-    EXPECT_EQ(page.fault(Access::write), Page::Actions{send_to(0, message(write_request, 1))});
+    EXPECT_EQ(page.fault(Access::write), Page::Actions{send_to(0, message(upgrade_request, 1))});
     EXPECT_TRUE(page.hears(message(invalidate_ack, 1)).empty());
     EXPECT_EQ(page.hears(message(upgrade_grant, 1, 1)),
               (Page::Actions{act(map_exclusive), act(start_hold), send_to(0, message(done, 1))}));
@@ -121,7 +124,7 @@ TEST(LocalPage, GivesWhatItHas) {
     EXPECT_EQ(
         page.hears(message(forward_read, 2)),
         (Page::Actions{act(revoke_write), send_to(2, message(shared_data, 2, 0, Contents::page))}));
-    EXPECT_EQ(page.state.permission, Permission::shared);
+    EXPECT_EQ(page.state, (LocalPage{.permission = Permission::shared, .source = true}));
     EXPECT_EQ(page.hears(message(forward_read, 3)),
               (Page::Actions{send_to(3, message(shared_data, 3, 0, Contents::page))}));
     EXPECT_EQ(page.hears(message(forward_write, 2, 1)),
@@ -182,16 +185,89 @@ TEST(LocalPage, AnInvalidationMayComeWhileTheUpgradeWaits) {
     EXPECT_EQ(page.hears(message(exclusive_data, 1, 0, Contents::zero)).size(), 4u);
 }
 
+TEST(LocalPage, TheVersionThatWasOfferedComesWithTheContents) {
+    Page page;
+    page.obtain(Access::write);
+    Message asked = message(forward_read, 2);
+    asked.version = 77;
+    Message answer = message(shared_data, 2, 0, Contents::page);
+    answer.version = 77;
+    EXPECT_EQ(page.hears(asked), (Page::Actions{act(revoke_write), send_to(2, answer)}));
+}
+
+TEST(LocalPage, AHeldPageKeepsTheVersionThatWasOffered) {
+    Page page;
+    page.fault(Access::write);
+    page.hears(message(exclusive_data, 1, 0, Contents::page));
+    Message asked = message(forward_write, 2, 1);
+    asked.version = 77;
+    Message answer = message(exclusive_data, 2, 1, Contents::page);
+    answer.version = 77;
+    EXPECT_TRUE(page.hears(asked).empty());
+    EXPECT_EQ(page.hold_expires(), (Page::Actions{act(revoke_all), send_to(2, answer)}));
+    EXPECT_EQ(page.state, LocalPage{});
+}
+
+TEST(LocalPage, ACopyThatHomeHasTooIsDroppedAtOnce) {
+    Page page;
+    page.obtain(Access::read);
+    EXPECT_EQ(page.evict(), Page::Actions{act(revoke_all)});
+    EXPECT_EQ(page.state, LocalPage{});
+    EXPECT_EQ(page.hears(message(invalidate, 2)),
+              Page::Actions{send_to(2, message(invalidate_ack, 2))});
+    EXPECT_EQ(page.fault(Access::write), Page::Actions{send_to(0, message(write_request, 1))});
+}
+
+TEST(LocalPage, WhatHomeHasNotIsReleasedAndStaysUntilItIsTaken) {
+    Page page;
+    page.obtain(Access::write);
+    EXPECT_EQ(page.evict(), Page::Actions{send_to(0, message(release, 1))});
+    EXPECT_TRUE(page.evict().empty()) << "once is enough";
+    EXPECT_EQ(page.fault(Access::write), Page::Actions{act(map_exclusive)});
+    EXPECT_EQ(page.hears(message(forward_write, 0)).size(), 2u);
+    EXPECT_EQ(page.state, LocalPage{});
+}
+
+TEST(LocalPage, ASourceIsDroppedOnceHomeHasReadIt) {
+    Page page;
+    page.obtain(Access::write);
+    page.hears(message(forward_read, 2));
+    EXPECT_EQ(page.evict(), Page::Actions{send_to(0, message(release, 1))});
+    page.hears(message(release_refused, 1));
+    EXPECT_EQ(page.evict(), Page::Actions{send_to(0, message(release, 1))});
+    page.hears(message(forward_read, 0));
+    EXPECT_EQ(page.evict(), Page::Actions{act(revoke_all)});
+    EXPECT_EQ(page.state, LocalPage{});
+}
+
+TEST(LocalPage, EvictionLeavesAloneWhatIsInUseOrAtHome) {
+    Page page;
+    EXPECT_TRUE(page.evict().empty());
+    page.fault(Access::read);
+    EXPECT_TRUE(page.evict().empty());
+    page.hears(message(shared_data, 1, 0, Contents::page));
+    EXPECT_TRUE(page.evict().empty()) << "held";
+    page.hold_expires();
+    page.fault(Access::write);
+    EXPECT_TRUE(page.evict().empty()) << "waits for an upgrade";
+    const LocalEvent evict{.kind = LocalEventKind::evict, .access = {}, .message = {}};
+    EXPECT_TRUE(step(kHome, kHome, kPage, initial_local_page(kHome, kHome), evict).actions.empty());
+}
+
 TEST(LocalPageDeathTest, MessagesThatCannotBeAbort) {
     Page page;
     EXPECT_DEATH(page.hears(message(shared_data, 1, 0, Contents::page)), "not asked for");
     EXPECT_DEATH(page.hears(message(exclusive_data, 1, 0, Contents::page)), "not asked for");
     EXPECT_DEATH(page.hears(message(upgrade_grant, 1)), "not shared");
     EXPECT_DEATH(page.hears(message(invalidate_ack, 1)), "an ack for nothing");
-    EXPECT_DEATH(page.hears(message(invalidate, 2)), "unshared");
     EXPECT_DEATH(page.hears(message(forward_read, 2)), "not here");
     EXPECT_DEATH(page.hears(message(forward_write, 2)), "not here");
     EXPECT_DEATH(page.hears(message(done, 2)), "came to a node's own page");
+    page.fault(Access::write);
+    page.hears(message(exclusive_data, 1, 0, Contents::page));
+    page.hold_expires();
+    EXPECT_DEATH(page.hears(message(invalidate, 2)), "unshared");
+    page.hears(message(forward_write, 2));
     page.fault(Access::write);
     page.hears(message(exclusive_data, 1, 0, Contents::page));
     page.hears(message(forward_write, 2));

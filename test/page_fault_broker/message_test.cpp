@@ -35,13 +35,15 @@ Message grant() {
 }
 
 TEST(CoherenceMessage, EveryKindSurvivesTheWire) {
-    for (std::uint8_t raw = 1; raw <= static_cast<std::uint8_t>(MessageKind::done); ++raw) {
+    for (std::uint8_t raw = 1; raw <= static_cast<std::uint8_t>(MessageKind::release_refused);
+         ++raw) {
         Message message{.kind = static_cast<MessageKind>(raw),
                         .page = PageNumber{0x123},
                         .requester = NodeId{2}};
         if (message.kind == MessageKind::shared_data) message.contents = Contents::zero;
         if (message.kind == MessageKind::exclusive_data) message.contents = Contents::page;
         if (message.kind == MessageKind::upgrade_grant) message.acks = 2;
+        if (message.kind == MessageKind::forward_read) message.version = 0x1122334455667788;
         const auto bytes = encoded(message);
         const auto decoded = decode(bytes, kPages, kNodes);
         ASSERT_TRUE(decoded) << int{raw};
@@ -83,7 +85,7 @@ TEST(CoherenceMessage, RejectsFieldsOutOfRange) {
         std::size_t offset;
         int value;
     };
-    const Case cases[] = {{0, 0}, {0, 11}, {0, 255}, {1, 3}, {3, 3}, {4, 1}, {7, 1}, {15, 1}};
+    const Case cases[] = {{0, 0}, {0, 14}, {0, 255}, {1, 4}, {3, 3}, {4, 1}, {7, 1}, {15, 1}};
     ASSERT_TRUE(accepted(encoded(request())));
     for (const Case& c : cases) {
         auto bytes = encoded(request());
@@ -101,6 +103,9 @@ TEST(CoherenceMessage, RejectsAcksAndContentsWhereTheyDoNotBelong) {
     EXPECT_FALSE(accepted(encoded(message)));
     message = request();
     message.acks = 1;
+    EXPECT_FALSE(accepted(encoded(message)));
+    message = grant();
+    message.version = 1;
     EXPECT_FALSE(accepted(encoded(message)));
     message = request();
     message.contents = Contents::page;

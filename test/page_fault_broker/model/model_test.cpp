@@ -73,6 +73,61 @@ TEST_P(Protocol, TwoPagesThreeNodesCopying) {
         {.homes = {0, 1}, .vcpus = {0, 1, 2}, .instructions = {kCopy, kCopyBack}, .length = 1});
 }
 
+// Memory: every page leaves at any moment, comes back, is asked for ahead.
+TEST_P(Protocol, EvictionOnePageThreeNodes) {
+    expect_sound({.homes = {0},
+                  .vcpus = {0, 1, 2},
+                  .instructions = {kRead, kWrite},
+                  .length = 1,
+                  .evictions = 2});
+}
+
+TEST_P(Protocol, EvictionOnePageTwoNodesLongPrograms) {
+    expect_sound({.nodes = 2,
+                  .homes = {0},
+                  .vcpus = {0, 1},
+                  .instructions = {kRead, kWrite},
+                  .length = 3,
+                  .evictions = 3});
+}
+
+TEST_P(Protocol, EvictionTwoPagesTwoNodes) {
+    expect_sound({.nodes = 2,
+                  .homes = {0, 1},
+                  .vcpus = {0, 1},
+                  .instructions = {kRead, kWrite, kReadOther, kWriteOther},
+                  .length = 2,
+                  .evictions = 2});
+}
+
+TEST_P(Protocol, EvictionTwoPagesTwoNodesEachNeedsBoth) {
+    expect_sound({.nodes = 2,
+                  .homes = {0, 1},
+                  .vcpus = {0, 1},
+                  .instructions = {kWriteBoth, kWriteBothReversed, kCopy},
+                  .length = 1,
+                  .evictions = 3});
+}
+
+TEST_P(Protocol, PrefetchAndEvictionThreeNodes) {
+    expect_sound({.homes = {0},
+                  .vcpus = {1, 2},
+                  .instructions = {kRead, kWrite},
+                  .length = 1,
+                  .evictions = 1,
+                  .prefetches = 2});
+}
+
+TEST_P(Protocol, PrefetchTwoPagesTwoNodes) {
+    expect_sound({.nodes = 2,
+                  .homes = {0, 1},
+                  .vcpus = {0, 1},
+                  .instructions = {kRead, kWrite, kWriteOther, kCopy},
+                  .length = 1,
+                  .evictions = 1,
+                  .prefetches = 2});
+}
+
 INSTANTIATE_TEST_SUITE_P(HoldEndsAnyTime, Protocol, testing::Values(HoldModel::ends_any_time));
 INSTANTIATE_TEST_SUITE_P(HoldSlowerThanNetwork, Protocol,
                          testing::Values(HoldModel::slower_than_network));
@@ -146,6 +201,42 @@ TEST(Mutations, AGrantBeforeTheAcksIsFound) {
 TEST(Mutations, AMissingHoldIsFound) {
     EXPECT_EQ(explore(two_nodes_two_pages(Mutation::no_hold)).problem,
               "livelock: the machine comes back to where it was");
+}
+
+Model with_little_memory(Mutation mutation) {
+    return {.homes = {0},
+            .vcpus = {0, 1, 2},
+            .instructions = {kRead, kWrite},
+            .length = 1,
+            .evictions = 2,
+            .mutation = mutation};
+}
+
+TEST(Mutations, ALostDirtyPageIsFound) {
+    EXPECT_EQ(explore(with_little_memory(Mutation::lose_dirty_page)).problem,
+              "a node may use old contents");
+}
+
+TEST(Mutations, RevalidationWithAnOldVersionIsFound) {
+    EXPECT_EQ(explore(with_little_memory(Mutation::revalidate_old)).problem,
+              "a node may use old contents");
+}
+
+TEST(Mutations, AnOfferThatIsNotKeptIsFound) {
+    EXPECT_EQ(explore(with_little_memory(Mutation::forget_offer)).problem,
+              "a node may use old contents");
+}
+
+TEST(Mutations, ADroppedSourceIsFound) {
+    EXPECT_EQ(explore(with_little_memory(Mutation::drop_source)).problem,
+              "the directory is idle and wrong");
+}
+
+// The protocol's own checks stop it.
+TEST(MutationsDeathTest, ADoubleGrantAfterABundleIsFound) {
+    Model model = with_little_memory(Mutation::grant_twice);
+    model.prefetches = 2;
+    EXPECT_DEATH(explore(model), "VSMP_CHECK|invariant|check|served|asks");
 }
 
 TEST(Packing, LosesNothing) {

@@ -54,11 +54,14 @@ void each_field(const Model& model, W& world, Field& field) {
             auto& local = world.local[node][page];
             field(local.permission, 2);
             field(local.request, 2);
+            field(local.source, 1);
+            field(local.releasing, 1);
             field(local.granted, 1);
             field(local.held, 1);
             field(local.deferred, 2);
             field(local.deferred_requester, 2);
             field(local.deferred_acks, 2);
+            field(local.deferred_version, 1);
             int acks = local.acks_missing + kAckBias;
             field(acks, 3);
             if constexpr (!std::is_const_v<W>)
@@ -75,11 +78,15 @@ void each_field(const Model& model, W& world, Field& field) {
         field(home.sharers, 3);
         field(home.waiting_readers, 3);
         field(home.waiting_writers, 3);
+        field(home.waiting_upgrades, 3);
         field(home.owner, 2);
         field(home.requester, 2);
         field(home.exclusive, 1);
         field(home.busy, 1);
+        field(world.coming_home[page], 1);
     }
+    field(world.evictions_left, 2);
+    field(world.prefetches_left, 2);
     for (std::size_t v = 0; v < model.vcpus.size(); ++v) {
         auto& vcpu = world.vcpus[v];
         field(vcpu.left, 2);
@@ -100,6 +107,8 @@ void each_field(const Model& model, W& world, Field& field) {
         field(message.requester, 2);
         field(message.acks, 2);
         field(message.current, 1);
+        field(message.offer, 1);
+        field(message.same, 1);
     }
 }
 

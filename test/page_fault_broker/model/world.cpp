@@ -11,9 +11,11 @@ NodeId node_id(std::size_t node) {
     return NodeId{static_cast<std::uint8_t>(node)};
 }
 
-bool for_directory(MessageKind kind) {
-    return kind == MessageKind::read_request || kind == MessageKind::write_request ||
-           kind == MessageKind::done;
+bool is_request(MessageKind kind) {
+    return kind == MessageKind::read_request || kind == MessageKind::write_request;
+}
+bool carries_contents(const Message& message) {
+    return message.contents != Contents::none;
 }
 
 bool permits(const LocalPage& page, Access access) {
@@ -37,6 +39,10 @@ class Performer {
     void attempt(std::size_t vcpu);
     void end_hold(std::size_t node, std::size_t page);
     void end_holds_of(std::size_t vcpu);
+    void evict(std::size_t node, std::size_t page);
+    void discard(std::size_t node, std::size_t page);
+    void take_home(std::size_t page);
+    void prefetch(std::size_t node, std::size_t page, Access access);
     const char* problem() const { return problem_; }
 
   private:
@@ -61,13 +67,18 @@ void Performer::send(std::size_t from, std::size_t to, const Message& message) {
         return;
     }
     const auto page = static_cast<std::uint8_t>(message.page.value());
-    const InFlight added{.from = static_cast<std::uint8_t>(from),
-                         .to = static_cast<std::uint8_t>(to),
-                         .kind = message.kind,
-                         .page = page,
-                         .requester = message.requester.value(),
-                         .acks = message.acks,
-                         .current = message.contents != Contents::none && w.current[from][page]};
+    InFlight added{.from = static_cast<std::uint8_t>(from),
+                   .to = static_cast<std::uint8_t>(to),
+                   .kind = message.kind,
+                   .page = page,
+                   .requester = message.requester.value(),
+                   .acks = message.acks,
+                   .current = carries_contents(message) && w.current[from][page],
+                   .offer = !carries_contents(message) && message.version != 0};
+    if (is_request(message.kind)) added.offer = true;  // a copy of wrong contents changes nothing
+    if (carries_contents(message) && message.version != 0)
+        added.same = model_.mutation == Mutation::revalidate_old ||
+                     w.current[to][page] == w.current[from][page];
     const auto pair = [](const InFlight& m) { return m.from * kMaxModelNodes + m.to; };
     std::size_t at = w.message_count++;
     for (; at > 0 && pair(w.messages[at - 1]) > pair(added); --at)
@@ -80,18 +91,20 @@ void Performer::deliver(std::size_t position) {
     for (std::size_t i = position + 1; i < world_.message_count; ++i)
         world_.messages[i - 1] = world_.messages[i];
     world_.messages[--world_.message_count] = {};
-    if (for_directory(message.kind)) return directory(message.to, message);
+    if (is_for_home(message.kind)) return directory(message.to, message);
 
     LocalEvent event{.kind = LocalEventKind::message,
                      .access = {},
                      .message = {.kind = message.kind,
                                  .page = PageNumber{message.page},
                                  .requester = NodeId{message.requester},
-                                 .acks = message.acks}};
+                                 .acks = message.acks,
+                                 .version = message.offer}};
     const bool grant =
         message.kind == MessageKind::exclusive_data || message.kind == MessageKind::upgrade_grant;
     if (grant && model_.mutation == Mutation::grant_before_acks) event.message.acks = 0;
-    local(message.to, message.page, event, message.current);
+    local(message.to, message.page, event,
+          message.same ? world_.current[message.to][message.page] : message.current);
 }
 
 void Performer::directory(std::size_t node, const InFlight& in) {
@@ -99,10 +112,19 @@ void Performer::directory(std::size_t node, const InFlight& in) {
         problem_ = "a request went to a node that is not the page's home";
         return;
     }
-    const HomeStep result =
-        step(node_id(node), world_.home[in.page],
-             {.kind = in.kind, .page = PageNumber{in.page}, .requester = NodeId{in.requester}});
-    world_.home[in.page] = result.next;
+    HomePage& entry = world_.home[in.page];
+    if (model_.mutation == Mutation::grant_twice && entry.busy && in.kind != MessageKind::done)
+        entry = step(node_id(node), entry,
+                     {.kind = MessageKind::done,
+                      .page = PageNumber{in.page},
+                      .requester = NodeId{entry.requester}})
+                    .next;
+    const HomeStep result = step(node_id(node), entry,
+                                 {.kind = in.kind,
+                                  .page = PageNumber{in.page},
+                                  .requester = NodeId{in.requester},
+                                  .version = in.offer});
+    entry = result.next;
     const auto invalidates = [](const Action& a) {
         return a.message.kind == MessageKind::invalidate;
     };
@@ -113,6 +135,10 @@ void Performer::directory(std::size_t node, const InFlight& in) {
     const bool any_skipped = skipped && skipped != result.actions.end();
     for (const Action& action : result.actions) {
         if (any_skipped && &action == skipped) continue;
+        if (action.kind == ActionKind::take_home) {
+            world_.coming_home[in.page] = true;
+            continue;
+        }
         Message message = action.message;
         if (any_skipped && message.acks > 0 && model_.mutation == Mutation::forget_sharer)
             --message.acks;
@@ -143,6 +169,7 @@ void Performer::local(std::size_t node, std::size_t page, const LocalEvent& even
                 break;
             case ActionKind::revoke_write:
             case ActionKind::revoke_all:
+            case ActionKind::take_home:
                 break;  // the vCPUs of the model look at the permission
             case ActionKind::start_hold:
                 start_hold(node, page, claimants);
@@ -181,6 +208,39 @@ void Performer::let_go(std::size_t vcpu, std::size_t page) {
 
 void Performer::end_holds_of(std::size_t vcpu) {
     for (std::size_t page = 0; page < model_.pages(); ++page) let_go(vcpu, page);
+}
+
+void Performer::evict(std::size_t node, std::size_t page) {
+    LocalPage& state = world_.local[node][page];
+    --world_.evictions_left;
+    if (model_.mutation == Mutation::drop_source) state.source = false;
+    if (model_.mutation == Mutation::lose_dirty_page && state.permission == Permission::exclusive) {
+        const NodeId home{model_.homes[page]};
+        state = {};
+        world_.home[page] = initial_home_page(home);
+        world_.local[home.value()][page] = initial_local_page(home, home);
+        return;
+    }
+    local(node, page, {.kind = LocalEventKind::evict, .access = {}, .message = {}}, false);
+}
+
+void Performer::discard(std::size_t node, std::size_t page) {
+    --world_.evictions_left;
+    world_.current[node][page] = false;
+}
+
+// The product looks again when it has made room, and so does this.
+void Performer::take_home(std::size_t page) {
+    const NodeId home{model_.homes[page]};
+    world_.coming_home[page] = false;
+    if (const auto access = access_to_take_home(home, world_.home[page]))
+        local(home.value(), page, {.kind = LocalEventKind::fault, .access = *access, .message = {}},
+              false);
+}
+
+void Performer::prefetch(std::size_t node, std::size_t page, Access access) {
+    --world_.prefetches_left;
+    local(node, page, {.kind = LocalEventKind::fault, .access = access, .message = {}}, false);
 }
 
 void Performer::report_fault(std::size_t index) {
@@ -272,6 +332,30 @@ void enabled_hold_ends(const Model& model, const World& world,
                 transitions.push_back({Transition::Kind::end_hold, node, page});
 }
 
+// Evictions that would do nothing are left out.
+void enabled_evictions(const Model& model, const World& world,
+                       std::vector<Transition>& transitions) {
+    for (std::uint8_t page = 0; page < model.pages(); ++page) {
+        if (world.coming_home[page])
+            transitions.push_back({Transition::Kind::take_home, model.homes[page], page});
+        for (std::uint8_t node = 0; node < model.nodes; ++node) {
+            const LocalPage& local = world.local[node][page];
+            const bool idle = local.request == Request::none && !local.held;
+            const bool stale = local.permission == Permission::none;
+            if (world.evictions_left > 0 && idle && !stale && !local.releasing &&
+                node != model.homes[page])
+                transitions.push_back({Transition::Kind::evict, node, page});
+            if (world.evictions_left > 0 && stale && world.current[node][page] &&
+                (idle || model.mutation == Mutation::forget_offer))
+                transitions.push_back({Transition::Kind::discard, node, page});
+            if (world.prefetches_left == 0 || !idle) continue;
+            if (stale) transitions.push_back({Transition::Kind::prefetch, node, page});
+            if (local.permission != Permission::exclusive)
+                transitions.push_back({Transition::Kind::prefetch_write, node, page});
+        }
+    }
+}
+
 const char* broken_page(const Model& model, const World& world, std::size_t page) {
     std::uint64_t sharers = 0;
     int readers = 0, writers = 0;
@@ -285,7 +369,16 @@ const char* broken_page(const Model& model, const World& world, std::size_t page
     if (writers > 1) return "two writers";
     if (writers == 1 && readers > 0) return "a reader beside a writer";
     const HomePage& home = world.home[page];
-    if (!home.busy && (home.sharers != sharers || home.exclusive != (writers == 1)))
+    if (home.busy) return nullptr;
+    // Sharers may be fewer than the directory believes, but not those whose contents it relies on.
+    const std::size_t at_home = model.homes[page];
+    const LocalPage& provider =
+        world.local[world.local[at_home][page].permission == Permission::none ? home.owner
+                                                                              : at_home][page];
+    if ((sharers & ~home.sharers) != 0 || home.exclusive != (writers == 1) ||
+        provider.permission == Permission::none ||
+        ((home.sharers >> at_home & 1) != 0) !=
+            (world.local[at_home][page].permission != Permission::none))
         return "the directory is idle and wrong";
     return nullptr;
 }
@@ -301,6 +394,8 @@ World initial_world(const Model& model) {
             world.local[node][page] = initial_local_page(node_id(node), home);
         world.current[home.value()][page] = true;
     }
+    world.evictions_left = model.evictions;
+    world.prefetches_left = model.prefetches;
     for (std::size_t v = 0; v < model.vcpus.size(); ++v) world.vcpus[v].left = model.length;
     return world;
 }
@@ -321,6 +416,7 @@ void enabled(const Model& model, const World& world, std::vector<Transition>& tr
                     transitions.push_back({Transition::Kind::start, v, i});
         }
     }
+    enabled_evictions(model, world, transitions);
     enabled_hold_ends(model, world, transitions);
 }
 
@@ -348,6 +444,21 @@ const char* apply(const Model& model, World& world, Transition transition) {
         case Transition::Kind::cut_burst:
             performer.end_holds_of(transition.a);
             break;
+        case Transition::Kind::evict:
+            performer.evict(transition.a, transition.b);
+            break;
+        case Transition::Kind::discard:
+            performer.discard(transition.a, transition.b);
+            break;
+        case Transition::Kind::take_home:
+            performer.take_home(transition.b);
+            break;
+        case Transition::Kind::prefetch:
+            performer.prefetch(transition.a, transition.b, Access::read);
+            break;
+        case Transition::Kind::prefetch_write:
+            performer.prefetch(transition.a, transition.b, Access::write);
+            break;
     }
     return performer.problem();
 }
@@ -369,7 +480,7 @@ const char* broken_end(const Model& model, const World& world) {
             return "ends with a busy directory";
         for (std::size_t node = 0; node < model.nodes; ++node) {
             const LocalPage& local = world.local[node][page];
-            if (local != LocalPage{.permission = local.permission})
+            if (local != LocalPage{.permission = local.permission, .source = local.source})
                 return "ends with something left to do for a page";
         }
     }
@@ -378,9 +489,9 @@ const char* broken_end(const Model& model, const World& world) {
 
 std::string describe(const Model& model, const World& world, Transition t) {
     static constexpr const char* kKinds[] = {
-        "",           "read_request",   "write_request", "forward_read",   "forward_write",
-        "invalidate", "invalidate_ack", "shared_data",   "exclusive_data", "upgrade_grant",
-        "done"};
+        "",           "read_request",    "write_request", "forward_read",   "forward_write",
+        "invalidate", "invalidate_ack",  "shared_data",   "exclusive_data", "upgrade_grant",
+        "done",       "upgrade_request", "release",       "release_refused"};
     std::ostringstream out;
     const auto vcpu = [&] {
         return "vCPU " + std::to_string(t.a) + " on node " + std::to_string(model.vcpus[t.a]);
@@ -410,6 +521,20 @@ std::string describe(const Model& model, const World& world, Transition t) {
             break;
         case Transition::Kind::cut_burst:
             out << vcpu() << ": burst cut";
+            break;
+        case Transition::Kind::evict:
+            out << "node " << int{t.a} << " evicts page " << int{t.b};
+            break;
+        case Transition::Kind::discard:
+            out << "node " << int{t.a} << " discards its old copy of page " << int{t.b};
+            break;
+        case Transition::Kind::take_home:
+            out << "home takes page " << int{t.b} << " back";
+            break;
+        case Transition::Kind::prefetch:
+        case Transition::Kind::prefetch_write:
+            out << "node " << int{t.a} << " prefetches page " << int{t.b}
+                << (t.kind == Transition::Kind::prefetch ? " to read" : " to write");
             break;
     }
     return out.str();

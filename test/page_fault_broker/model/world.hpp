@@ -13,6 +13,17 @@
 // fault reaches the data plane some time after it happened, possibly when the vCPU was woken long
 // ago by somebody else's request for that page: such spurious faults are visited too.
 //
+// Eviction: any node may at any moment be short of memory, so any page may be evicted at any moment
+// and the memory of any copy that may not be used be given back, a number of times given by the
+// model: nodes with room for one page are among those. Home takes a page back some time after it
+// was asked to (it may have to make room first). A request offers the copy that its node still has;
+// the provider answers that it is still good exactly if it is ("same"), as comparing contents
+// would.
+//
+// Bundle: a node may ask for any pages at any moment without anybody waiting for them, as a
+// prefetch does. Messages that travel in one frame are delivered one after the other, one of the
+// orders that are visited.
+//
 // Hold: see HoldModel.
 #pragma once
 
@@ -59,6 +70,11 @@ enum class Mutation : std::uint8_t {
     lose_invalidation,  // one invalidation is not sent, its ack is waited for
     no_hold,            // every hold is over at once
     grant_before_acks,  // a writer does not wait for the acks
+    lose_dirty_page,    // an exclusive page is dropped like a copy, home believes it has it
+    revalidate_old,     // a provider says that the requester's copy is still good without looking
+    forget_offer,       // a copy that was offered is given back before the answer
+    drop_source,        // the only copy but the directory's knowledge of it is dropped
+    grant_twice,        // a directory serves what follows a request without waiting for its end
 };
 
 struct Model {
@@ -67,6 +83,8 @@ struct Model {
     std::vector<std::uint8_t> vcpus;  // the node of each
     std::vector<Instruction> instructions;
     std::uint8_t length = 1;
+    std::uint8_t evictions = 0;   // in all, at most 3: of a page, or of a stale copy
+    std::uint8_t prefetches = 0;  // in all, at most 3
     HoldModel hold = HoldModel::slower_than_network;
     Mutation mutation = Mutation::none;
 
@@ -78,6 +96,8 @@ struct InFlight {
     MessageKind kind{};
     std::uint8_t page = 0, requester = 0, acks = 0;
     bool current = false;  // of the contents, for data messages
+    bool offer = false;    // of requests and forwards: the requester still has a copy
+    bool same = false;     // of data messages: the requester's copy is the contents
 
     friend bool operator==(const InFlight&, const InFlight&) = default;
 };
@@ -103,6 +123,8 @@ struct World {
     // vCPUs (bits) for whose sake a page is held.
     std::array<std::array<std::uint8_t, kMaxModelPages>, kMaxModelNodes> holders{};
     std::array<HomePage, kMaxModelPages> home{};
+    std::array<bool, kMaxModelPages> coming_home{};  // home was asked to take it and has not yet
+    std::uint8_t evictions_left = 0, prefetches_left = 0;
     std::array<Vcpu, kMaxModelVcpus> vcpus{};
     // Ordered by (from, to), and by time within each pair.
     std::array<InFlight, kMaxInFlight> messages{};
@@ -122,6 +144,11 @@ struct Transition {
         end_hold,      // a: node, b: page
         end_holds_of,  // a: vCPU, which is between instructions
         cut_burst,     // a: vCPU, which waits
+        evict,         // a: node, b: page
+        discard,       // a: node, b: page: its stale copy
+        take_home,     // b: page
+        prefetch,      // a: node, b: page, to read
+        prefetch_write,
     };
     Kind kind{};
     std::uint8_t a = 0, b = 0;

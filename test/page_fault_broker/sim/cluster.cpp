@@ -201,10 +201,7 @@ void Cluster::send(std::size_t from, std::size_t to, const Message& message) {
 void Cluster::deliver(std::size_t from, std::size_t to) {
     const Sent sent = links_[from][to].sent.front();
     links_[from][to].sent.pop_front();
-    const MessageKind kind = sent.message.kind;
-    if (kind == MessageKind::read_request || kind == MessageKind::write_request ||
-        kind == MessageKind::done)
-        return directory(to, sent.message);
+    if (is_for_home(sent.message.kind)) return directory(to, sent.message);
     local(to, sent.message.page.value(),
           {.kind = LocalEventKind::message, .access = {}, .message = sent.message}, sent.version);
 }
@@ -250,6 +247,7 @@ void Cluster::local(std::size_t node, std::size_t number, const LocalEvent& even
                 break;
             case ActionKind::revoke_write:
             case ActionKind::revoke_all:
+            case ActionKind::take_home:
                 break;  // vCPUs here look at the permission
             case ActionKind::start_hold:
                 start_hold(node, number, claimants);
@@ -318,7 +316,7 @@ void Cluster::check_end() {
         if (homes_[p].busy) fail("ends with a busy directory");
         for (const Node& node : nodes_) {
             const LocalPage& local = node.pages[p].local;
-            if (local != LocalPage{.permission = local.permission})
+            if (local != LocalPage{.permission = local.permission, .source = local.source})
                 fail("ends with something left to do for a page");
         }
     }

@@ -1,0 +1,91 @@
+// What a node knows of every page of the guest: 4 bytes a page, and 12 more for a page at home, in
+// flat arrays that are all zero for pages nobody has asked for. The kernel gives memory to the
+// parts of them that are used, so the table of a 1 TiB guest can be had on any machine, and a
+// lookup costs the same whatever the guest's size.
+//
+// What only matters while a page is being moved (requests, acks, who waits) is kept aside for the
+// few pages to which that happens now.
+//
+// Owned by the data-plane thread.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <memory>
+#include <unordered_map>
+
+#include "page_fault_broker/core/home_map.hpp"
+#include "page_fault_broker/core/home_page.hpp"
+#include "page_fault_broker/core/local_page.hpp"
+
+namespace vsmp::coherence {
+
+// Facts about a page's memory here, which the protocol does not look at.
+enum class PageFlag : std::uint32_t {
+    mapped = 1u << 4,     // a PTE was made and not dropped since
+    populated = 1u << 5,  // has a page-cache page; one that is permitted and has none reads as zero
+    framed = 1u << 6,     // counts as resident: populated, or asked for
+    queued = 1u << 7,     // ResidentSet: it is in a queue by age
+    discardable = 1u << 8,  // ResidentSet: it is in the queue of stale copies
+};
+
+class PageTable {
+  public:
+    PageTable(NodeId self, HomeMap homes);
+
+    const HomeMap& homes() const { return homes_; }
+    NodeId self() const { return self_; }
+    bool is_home(PageNumber page) const {
+        return page.value() - first_home_ < home_pages_;  // wraps for pages before the first
+    }
+
+    Permission permission(PageNumber page) const;
+    LocalPage local(PageNumber page) const;
+    void set_local(PageNumber page, const LocalPage& state);
+    HomePage home(PageNumber page) const;  // of a page homed here
+    void set_home(PageNumber page, const HomePage& state);
+
+    bool has(PageNumber page, PageFlag flag) const {
+        return (word(page) & static_cast<std::uint32_t>(flag)) != 0;
+    }
+    void set(PageNumber page, PageFlag flag, bool value);
+
+    // Pages that are being moved now, here or by their home here.
+    std::size_t active_pages() const { return local_rest_.size() + home_rest_.size(); }
+
+  private:
+    struct HomeEntry {  // differences to initial_home_page(self)
+        std::array<std::uint32_t, 2> sharers;
+        std::uint8_t owner;
+        std::uint8_t requester;
+        std::uint8_t flags;
+        std::uint8_t unused;
+    };
+    static_assert(sizeof(HomeEntry) == 12);
+    struct Free {
+        void operator()(void* memory) const { std::free(memory); }
+    };
+    template <class T>
+    using Lazy = std::unique_ptr<T[], Free>;
+    template <class T>
+    static Lazy<T> zeroed(std::uint64_t count);
+
+    std::uint32_t& word(PageNumber page) const;
+    HomeEntry& entry(PageNumber page) const;
+
+    NodeId self_;
+    HomeMap homes_;
+    std::uint64_t first_home_;
+    std::uint64_t home_pages_;
+    Lazy<std::uint32_t> words_;
+    Lazy<HomeEntry> entries_;
+    std::unordered_map<PageNumber, LocalPage> local_rest_;  // whole states of those that move
+    std::unordered_map<PageNumber, HomePage> home_rest_;
+};
+
+// Memory that a page costs, used or not.
+inline constexpr std::size_t kBytesPerPage = 4;
+inline constexpr std::size_t kBytesPerPageAtHome = 16;
+
+}  // namespace vsmp::coherence
