@@ -33,6 +33,19 @@ struct BrokerCounters {
     std::uint64_t prefetches = 0;     // pages asked for by prefetch()
 };
 
+// Who wants to know what becomes of pages. Called on the broker's thread, from within its calls;
+// must not call it back.
+class BrokerObserver {
+  public:
+    virtual ~BrokerObserver() = default;
+    // A page that `claimant` waited for is here and mapped.
+    virtual void on_obtained(coherence::Claimant claimant, PageNumber page, Instant now) = 0;
+    // Another node wants a page of which something is here, and gets it now or after its hold.
+    virtual void on_wanted(PageNumber page, Access access, NodeId by, Instant now) = 0;
+    // A page that was fetched ahead with MapAhead::on_touch is needed now.
+    virtual void on_touched(PageNumber page, Instant now) = 0;
+};
+
 // Where each page is homed: consecutive ranges of page numbers, one per node.
 class HomeMap {
   public:
@@ -47,6 +60,10 @@ class HomeMap {
     std::vector<std::uint64_t> starts_;  // one more than nodes
 };
 
+// When a page that was fetched ahead gets its PTE: with `on_touch` its first use is a local fault,
+// which tells that it was of use.
+enum class MapAhead : std::uint8_t { at_once, on_touch };
+
 // Pages that one call of Broker::prefetch() asks for at most.
 inline constexpr std::size_t kMaxPrefetch = 64;
 
@@ -57,6 +74,7 @@ class Broker {
            UserfaultFd& userfault);
     // How other nodes are reached; before the first event. Without it the guest has one node.
     void attach(fabric::Fabric* fabric) { fabric_ = fabric; }
+    void set_observer(BrokerObserver* observer) { observer_ = observer; }
 
     // Whether answering this fault needs another node.
     bool is_remote(const Userfault& fault) const { return !permits(fault.page, fault.access); }
@@ -67,7 +85,7 @@ class Broker {
     // would. Nobody waits for them and they are not held: whoever needs one more gets it. Pages
     // that are here already, or on their way, and numbers beyond the guest's RAM are passed over.
     // It is a hint: while links are congested nothing is asked for.
-    void prefetch(std::span<const PageNumber> pages, Access access, Instant now);
+    void prefetch(std::span<const PageNumber> pages, Access access, MapAhead map, Instant now);
     // A vCPU left before its fault was answered.
     void on_abandoned(coherence::Claimant claimant, Instant now);
     void on_message(NodeId from, ByteView payload, Instant now);
@@ -100,16 +118,20 @@ class Broker {
     std::uint64_t fault_around(PageNumber page);
     bool is_home_local(PageNumber page) const;
     void count(const coherence::LocalPage& before, const coherence::LocalEvent& event);
+    void tell_if_wanted(const coherence::LocalPage& page, const coherence::LocalEvent& event,
+                        Instant now);
 
     NodeId self_;
     HomeMap homes_;
     GuestMemory& memory_;
     UserfaultFd& userfault_;
     fabric::Fabric* fabric_ = nullptr;
+    BrokerObserver* observer_ = nullptr;
     coherence::HoldTable holds_;
 
     std::vector<coherence::LocalPage> local_;  // one per page
     std::vector<bool> mapped_;                 // a PTE was made and not dropped since
+    std::vector<bool> on_touch_;               // fetched ahead, not to be mapped before its use
     std::vector<bool> populated_;              // ever written here; others read as zero
     std::vector<coherence::HomePage> home_;    // pages homed here, from the first one on
     std::vector<Waiting> waiting_;
