@@ -110,7 +110,7 @@ class BrokerTest : public ::testing::Test {
         {
             const std::lock_guard guard{mutex_};
             errand_ = [&, pages] {
-                nodes_[node]->broker.prefetch(pages, access, monotonic_now());
+                nodes_[node]->broker.prefetch(pages, access, MapAhead::at_once, monotonic_now());
                 done.set_value();
             };
         }
