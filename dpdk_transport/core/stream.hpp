@@ -11,7 +11,7 @@ namespace vsmp::fabric {
 
 enum class Stream : std::uint8_t {
     node,       // device: accesses to devices, addresses of local APICs
-    vcpu,       // vcpu, interrupt: interrupts follow their vCPU
+    vcpu,       // vcpu, with its interrupts; locality: what was learned of it goes ahead of it
     coherence,  // requests, grants, invalidations
     clock,
     page,  // contents that may be overtaken
@@ -24,7 +24,7 @@ constexpr Stream stream_of(Channel channel) {
         case Channel::device:
             return Stream::node;
         case Channel::vcpu:
-        case Channel::interrupt:
+        case Channel::locality:
             return Stream::vcpu;
         case Channel::coherence:
             return Stream::coherence;
