@@ -18,7 +18,7 @@ namespace vsmp::fabric {
 enum class Channel : std::uint8_t {
     coherence = 1,  // page_fault_broker
     vcpu,           // vcpu_shipper: hand-over of vCPUs
-    interrupt,      // not in use: interrupts follow their vCPU on its channel
+    locality,       // between the ship-or-fetch policies
     device,         // port and memory-mapped I/O of devices that live elsewhere
     clock,          // time-stamp counter comparison at start
     test,           // benches and tests

@@ -43,7 +43,7 @@ std::optional<Channel> to_channel(std::uint8_t raw) {
     switch (channel) {
         case Channel::coherence:
         case Channel::vcpu:
-        case Channel::interrupt:
+        case Channel::locality:
         case Channel::device:
         case Channel::clock:
         case Channel::test:

@@ -62,6 +62,7 @@ Broker::Broker(NodeId self, HomeMap homes, coherence::HoldLimits holds, GuestMem
       holds_(holds),
       local_(homes_.page_count()),
       mapped_(homes_.page_count()),
+      on_touch_(homes_.page_count()),
       populated_(homes_.page_count()) {
     const std::uint64_t first = homes_.first_page_of(self).value();
     const NodeId next{static_cast<std::uint8_t>(self.value() + 1)};
@@ -71,10 +72,10 @@ Broker::Broker(NodeId self, HomeMap homes, coherence::HoldLimits holds, GuestMem
         local_[page].permission = Permission::exclusive;
 }
 
-bool Broker::is_remote(const Userfault& fault) const {
-    const Permission permission = local_[fault.page.value()].permission;
-    return fault.access == Access::write ? permission != Permission::exclusive
-                                         : permission == Permission::none;
+bool Broker::permits(PageNumber page, Access access) const {
+    const Permission permission = local_[page.value()].permission;
+    return access == Access::write ? permission == Permission::exclusive
+                                   : permission != Permission::none;
 }
 
 NodeId Broker::location(PageNumber page) const {
@@ -85,6 +86,10 @@ NodeId Broker::location(PageNumber page) const {
 
 void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Instant now) {
     ++counters_.faults;
+    if (on_touch_[fault.page.value()]) {
+        on_touch_[fault.page.value()] = false;
+        if (observer_) observer_->on_touched(fault.page, now);
+    }
     if (is_remote(fault)) {
         holds_.on_fault(claimant, fault.page, now);
         const Waiting claim{fault.page, claimant};
@@ -95,6 +100,19 @@ void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Inst
         mapped_[fault.page.value()] = false;  // or there would have been no fault
     }
     run_local(fault.page, {LocalEventKind::fault, fault.access, {}}, {}, now);
+    settle(now);
+}
+
+void Broker::prefetch(std::span<const PageNumber> pages, Access access, MapAhead map,
+                      Instant now) {
+    if (fabric_ && fabric_->congested()) return;
+    for (PageNumber page : pages.first(std::min(pages.size(), kMaxPrefetch))) {
+        if (page.value() >= homes_.page_count() || permits(page, access)) continue;
+        if (local_[page.value()].request != coherence::Request::none) continue;
+        ++counters_.prefetches;
+        on_touch_[page.value()] = map == MapAhead::on_touch && !mapped_[page.value()];
+        run_local(page, {LocalEventKind::fault, access, {}}, {}, now);
+    }
     settle(now);
 }
 
@@ -144,6 +162,7 @@ void Broker::run_local(PageNumber page, const LocalEvent& event, ByteView conten
         coherence::step(self_, homes_.home_of(page), page, before, event);
     local_[page.value()] = step.next;
     count(before, event);
+    tell_if_wanted(before, event, now);
     for (const Action& action : step.actions) perform(page, action, contents, now);
 }
 
@@ -164,6 +183,7 @@ void Broker::perform(PageNumber page, const Action& action, ByteView contents, I
             return;
         case ActionKind::map_shared:
             populate(page);
+            if (on_touch_[page.value()]) return;
             must(userfault_.map_read_only(page), "map a page for reading");
             mapped_[page.value()] = true;
             return;
@@ -177,12 +197,14 @@ void Broker::perform(PageNumber page, const Action& action, ByteView contents, I
             ++counters_.invalidations;
             if (mapped_[page.value()]) must(userfault_.unmap(page), "take a page away");
             mapped_[page.value()] = false;
+            on_touch_[page.value()] = false;
             return;
         case ActionKind::start_hold: {
             bool claimed = false;
             for (const Waiting& w : waiting_) {
                 if (w.page != page) continue;
                 holds_.on_granted(w.claimant, page, now);
+                if (observer_) observer_->on_obtained(w.claimant, page, now);
                 claimed = true;
             }
             if (!claimed) unclaimed_.push_back(page);
@@ -237,6 +259,7 @@ void Broker::store(PageNumber page, ByteView contents) {
 }
 
 void Broker::map_exclusive(PageNumber page) {
+    if (on_touch_[page.value()]) return;
     if (mapped_[page.value()]) {
         // Read-only until now. Should the PTE have gone meanwhile, whoever waits faults anew and
         // comes here with mapped_ false.
@@ -262,13 +285,37 @@ std::uint64_t Broker::fault_around(PageNumber page) {
     const std::uint64_t end =
         std::min((page.value() / kFaultAround + 1) * kFaultAround, homes_.page_count());
     std::uint64_t next = page.value() + 1;
-    while (next < end && is_home_local(PageNumber{next}) && !mapped_[next]) ++next;
+    while (next < end && is_home_local(PageNumber{next}) && !mapped_[next] && !on_touch_[next])
+        ++next;
     return next - page.value();
 }
 
 bool Broker::is_home_local(PageNumber page) const {
     return homes_.home_of(page) == self_ &&
            local_[page.value()].permission == Permission::exclusive;
+}
+
+void Broker::tell_if_wanted(const LocalPage& page, const LocalEvent& event, Instant now) {
+    if (!observer_ || event.kind != LocalEventKind::message || page.permission == Permission::none)
+        return;
+    switch (event.message.kind) {
+        case MessageKind::forward_read:
+            if (page.permission == Permission::exclusive)
+                observer_->on_wanted(event.message.page, Access::read, event.message.requester, now);
+            return;
+        case MessageKind::forward_write:
+        case MessageKind::invalidate:
+            observer_->on_wanted(event.message.page, Access::write, event.message.requester, now);
+            return;
+        case MessageKind::read_request:
+        case MessageKind::write_request:
+        case MessageKind::invalidate_ack:
+        case MessageKind::shared_data:
+        case MessageKind::exclusive_data:
+        case MessageKind::upgrade_grant:
+        case MessageKind::done:
+            return;
+    }
 }
 
 void Broker::count(const LocalPage& before, const LocalEvent& event) {

@@ -7,6 +7,7 @@
 #include <deque>
 #include <functional>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -29,6 +30,20 @@ struct BrokerCounters {
     std::uint64_t invalidations = 0;  // pages taken from this node's vCPUs
     std::uint64_t zero_pages = 0;     // obtained as a flag
     std::uint64_t malformed = 0;      // messages dropped by the decoder
+    std::uint64_t prefetches = 0;     // pages asked for by prefetch()
+};
+
+// Who wants to know what becomes of pages. Called on the broker's thread, from within its calls;
+// must not call it back.
+class BrokerObserver {
+  public:
+    virtual ~BrokerObserver() = default;
+    // A page that `claimant` waited for is here and mapped.
+    virtual void on_obtained(coherence::Claimant claimant, PageNumber page, Instant now) = 0;
+    // Another node wants a page of which something is here, and gets it now or after its hold.
+    virtual void on_wanted(PageNumber page, Access access, NodeId by, Instant now) = 0;
+    // A page that was fetched ahead with MapAhead::on_touch is needed now.
+    virtual void on_touched(PageNumber page, Instant now) = 0;
 };
 
 // Where each page is homed: consecutive ranges of page numbers, one per node.
@@ -45,6 +60,13 @@ class HomeMap {
     std::vector<std::uint64_t> starts_;  // one more than nodes
 };
 
+// When a page that was fetched ahead gets its PTE: with `on_touch` its first use is a local fault,
+// which tells that it was of use.
+enum class MapAhead : std::uint8_t { at_once, on_touch };
+
+// Pages that one call of Broker::prefetch() asks for at most.
+inline constexpr std::size_t kMaxPrefetch = 64;
+
 class Broker {
   public:
     // All references outlive the broker.
@@ -52,12 +74,18 @@ class Broker {
            UserfaultFd& userfault);
     // How other nodes are reached; before the first event. Without it the guest has one node.
     void attach(fabric::Fabric* fabric) { fabric_ = fabric; }
+    void set_observer(BrokerObserver* observer) { observer_ = observer; }
 
     // Whether answering this fault needs another node.
-    bool is_remote(const Userfault& fault) const;
+    bool is_remote(const Userfault& fault) const { return !permits(fault.page, fault.access); }
     // Best guess of where a page that is not here is.
     NodeId location(PageNumber page) const;
     void on_fault(const Userfault& fault, coherence::Claimant claimant, Instant now);
+    // Asks for pages that will be wanted soon, at most kMaxPrefetch of them, as a vCPU's fault
+    // would. Nobody waits for them and they are not held: whoever needs one more gets it. Pages
+    // that are here already, or on their way, and numbers beyond the guest's RAM are passed over.
+    // It is a hint: while links are congested nothing is asked for.
+    void prefetch(std::span<const PageNumber> pages, Access access, MapAhead map, Instant now);
     // A vCPU left before its fault was answered.
     void on_abandoned(coherence::Claimant claimant, Instant now);
     void on_message(NodeId from, ByteView payload, Instant now);
@@ -75,6 +103,7 @@ class Broker {
         friend bool operator==(const Waiting&, const Waiting&) = default;
     };
 
+    bool permits(PageNumber page, Access access) const;
     void dispatch(NodeId from, const coherence::Message& message, ByteView contents, Instant now);
     void run_local(PageNumber page, const coherence::LocalEvent& event, ByteView contents,
                    Instant now);
@@ -89,16 +118,20 @@ class Broker {
     std::uint64_t fault_around(PageNumber page);
     bool is_home_local(PageNumber page) const;
     void count(const coherence::LocalPage& before, const coherence::LocalEvent& event);
+    void tell_if_wanted(const coherence::LocalPage& page, const coherence::LocalEvent& event,
+                        Instant now);
 
     NodeId self_;
     HomeMap homes_;
     GuestMemory& memory_;
     UserfaultFd& userfault_;
     fabric::Fabric* fabric_ = nullptr;
+    BrokerObserver* observer_ = nullptr;
     coherence::HoldTable holds_;
 
     std::vector<coherence::LocalPage> local_;  // one per page
     std::vector<bool> mapped_;                 // a PTE was made and not dropped since
+    std::vector<bool> on_touch_;               // fetched ahead, not to be mapped before its use
     std::vector<bool> populated_;              // ever written here; others read as zero
     std::vector<coherence::HomePage> home_;    // pages homed here, from the first one on
     std::vector<Waiting> waiting_;

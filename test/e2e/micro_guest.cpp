@@ -126,7 +126,9 @@ int MicroGuest::whereabouts(unsigned vcpu) {
 }
 
 bool MicroGuest::move(unsigned vcpu, unsigned node) {
-    if (!ship(vcpu, node)) return false;
+    const auto asked = ship(vcpu, node);
+    EXPECT_TRUE(asked) << asked.error().message;
+    if (!asked) return false;
     bool alive = true;
     const auto arrived = [&] {
         const auto found = find(vcpu);

@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
     app.add_option("--hold", options.hold_us,
                    "microseconds that a page is kept once obtained, instead of the XML's")
         ->check(CLI::Range(1u, 1000000u));
+    app.add_option("--policy", options.policy, "ship or fetch: instead of the XML's");
     app.add_option("--spread", options.spread,
                    "where vCPUs go once the guest is up: to the node "
                    "of their NUMA cell, or nowhere")

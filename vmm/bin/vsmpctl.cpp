@@ -20,6 +20,9 @@ std::string render(const ControlReply& reply, Output output) {
                                           : status_table(reply.status());
         case ControlReply::kStats:
             return output == Output::json ? stats_json(reply.stats()) : stats_table(reply.stats());
+        case ControlReply::kExplanation:
+            return output == Output::json ? explanation_json(reply.explanation())
+                                          : explanation_text(reply.explanation());
         case ControlReply::kDone:
         case ControlReply::kHello:
         case ControlReply::kError:
@@ -52,6 +55,11 @@ int main(int argc, char** argv) {
         request.mutable_ship()->set_vcpu(vcpu);
         request.mutable_ship()->set_to(node);
     });
+    CLI::App* explain =
+        app.add_subcommand("explain", "what the policy did with a vCPU last, and why");
+    explain->add_option("VCPU", vcpu)->required();
+    explain->add_flag("--json", json, "for machines");
+    explain->callback([&] { request.mutable_explain()->set_vcpu(vcpu); });
     app.add_subcommand("stop", "ends the guest at once")->callback([&] { request.mutable_stop(); });
     try {
         app.parse(argc, argv);

@@ -19,6 +19,7 @@ Result<RunRequest> make_request(const RunOptions& options) {
     if (options.initrd) boot.initrd = *options.initrd;
     if (options.hold_us) request.guest.hold = std::chrono::microseconds(*options.hold_us);
     if (options.append) boot.command_line += " " + *options.append;
+    if (options.policy) request.guest.policy = *options.policy;
     if (options.spread) request.guest.spread = *options.spread;
     VSMP_TRY(place_nodes(request.guest, options.local_count));
     auto files = load_boot_files(boot);

@@ -13,6 +13,7 @@ struct RunOptions {
     std::optional<unsigned> local_count;
     std::optional<unsigned> hold_us;                    // instead of the XML's
     std::optional<std::string> kernel, initrd, append;  // instead of, or added to, the XML's
+    std::optional<std::string> policy;                  // instead of the XML's
     std::optional<Spread> spread;                       // instead of the XML's
     std::string spread_after;
     unsigned timeout_s = 60;

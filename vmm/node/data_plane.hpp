@@ -21,6 +21,7 @@
 #include "vmm/node/clock_sync.hpp"
 #include "vmm/node/command_queue.hpp"
 #include "vmm/node/node_message.hpp"
+#include "vmm/node/pilot.hpp"
 #include "vmm/node/vcpu_directory.hpp"
 
 namespace vsmp {
@@ -73,6 +74,7 @@ struct DataPlaneHooks {
     std::function<void(std::uint64_t guest_tsc_offset)> on_ready;
     // What else is to be done now and then; says when it wants to be called next.
     std::function<std::optional<Instant>(Instant now)> housekeeping;
+    std::function<Duration(VcpuId vcpu)> idle_time;  // PilotHooks
     std::function<void(Error)> on_failed;
 };
 
@@ -82,6 +84,8 @@ struct DataPlaneOptions {
     std::size_t vcpu_count = 1;
     std::uint64_t guest_tsc_offset = 0;             // node 0 decides it; others learn it
     std::uint64_t host_id = 0;                      // of the running host kernel
+    std::uint64_t cpu_set = 0;                      // PilotOptions
+    std::uint16_t cpus = 1;
     Duration spin = std::chrono::microseconds(20);  // polling before sleeping
 };
 
@@ -104,6 +108,7 @@ class DataPlane {
 
     // On the data-plane thread only (command::Inspect).
     const DataPlaneCounters& counters() const { return counters_; }
+    const Pilot& pilot() const { return pilot_; }
 
   private:
     // A fault whose vCPU was asked to go to the page instead. Should the vCPU be unable to leave
@@ -123,7 +128,7 @@ class DataPlane {
     void deliver(NodeId from, fabric::Channel channel, ByteView payload, Instant now);
     void on_clock_message(NodeId from, ByteView payload);
     void on_fault(const Userfault& fault, Instant now);
-    bool ship_instead(const Userfault& fault, VcpuId vcpu, Instant now);
+    void send(std::optional<NodeId> to, fabric::Channel channel, ByteView payload);
     void watch_peers();
     void ask_for_time();
     void forget_shipped_fault(VcpuId vcpu);
@@ -146,7 +151,6 @@ class DataPlane {
     UserfaultFd& userfault_;
     Broker& broker_;
     VcpuDirectory& directory_;
-    locality::Policy& policy_;
     CommandQueue<Command>& commands_;
 
     std::jthread thread_;
@@ -154,6 +158,7 @@ class DataPlane {
     std::vector<Command> taken_;
     std::vector<ShippedFault> shipped_faults_;
     ClockEstimator clock_;
+    Pilot pilot_;
     std::optional<Instant> housekeeping_due_;
     Instant busy_until_{};  // polls without sleeping until then
     bool links_up_ = false;

@@ -11,6 +11,9 @@
 #include <atomic>
 #include <cstring>
 #include <deque>
+#include <functional>
+#include <future>
+#include <mutex>
 #include <thread>
 
 #include "proto/monotonic_clock.hpp"
@@ -100,6 +103,19 @@ class BrokerTest : public ::testing::Test {
         return nodes_[node]->broker.counters();
     }
 
+    // Asks on behalf of the thread that owns the brokers.
+    void prefetch(std::size_t node, std::vector<PageNumber> pages, Access access) {
+        std::promise<void> done;
+        {
+            const std::lock_guard guard{mutex_};
+            errand_ = [&, pages] {
+                nodes_[node]->broker.prefetch(pages, access, MapAhead::at_once, monotonic_now());
+                done.set_value();
+            };
+        }
+        done.get_future().wait();
+    }
+
   private:
     void run(std::stop_token stop) {
         while (!stop.stop_requested()) {
@@ -107,6 +123,8 @@ class BrokerTest : public ::testing::Test {
             for (const auto& node : nodes_) fds.push_back({node->userfault.fd(), POLLIN, 0});
             ::poll(fds.data(), fds.size(), wire_.empty() ? 1 : 0);
             for (const auto& node : nodes_) serve(*node);
+            const std::lock_guard guard{mutex_};
+            if (errand_) std::exchange(errand_, nullptr)();
         }
     }
 
@@ -126,6 +144,8 @@ class BrokerTest : public ::testing::Test {
         }
     }
 
+    std::mutex mutex_;
+    std::function<void()> errand_;
     std::deque<Packet> wire_;
     std::vector<std::unique_ptr<TestNode>> nodes_;
     std::jthread plane_;
@@ -165,6 +185,23 @@ TEST_F(BrokerTest, AtomicIncrementsOfOneWordAddUp) {
             });
     }
     EXPECT_EQ(word(0, 3)->load(), 3 * kRounds);
+}
+
+TEST_F(BrokerTest, PrefetchedPagesAreThereWithoutAFault) {
+    start({8, 8});
+    for (std::uint64_t page = 0; page < 8; ++page) word(0, page)->store(page + 1);
+    std::vector<PageNumber> pages;
+    for (std::uint64_t page = 0; page < 8; ++page) pages.push_back(PageNumber{page});
+    pages.push_back(PageNumber{8});   // here already
+    pages.push_back(PageNumber{99});  // no such page
+    prefetch(1, pages, Access::read);
+    // The last page was asked for last, and arrives last.
+    EXPECT_EQ(word(1, 7)->load(), 8u);
+    for (std::uint64_t page = 0; page < 8; ++page) EXPECT_EQ(word(1, page)->load(), page + 1);
+    const BrokerCounters seen = counters(1);
+    EXPECT_EQ(seen.prefetches, 8u);
+    EXPECT_EQ(seen.fetches_read, 8u);
+    EXPECT_LE(seen.faults, 1u);
 }
 
 // Dekker's pattern: with anything weaker than sequential consistency across nodes both could see

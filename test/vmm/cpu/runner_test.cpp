@@ -228,6 +228,31 @@ TEST_F(RunnerTest, AVcpuThatWasEndedStaysEnded) {
     EXPECT_EQ(node[0].post({InterruptKind::nmi}), Posted::closed);
 }
 
+// Whichever way the threads run: what was slept in HLT is idle time, and it stays counted.
+TEST_F(RunnerTest, HaltedTimeIsIdleTime) {
+    FakeHost host(1);
+    // One shot of the timer, ten million ticks, divided by 1; then tell and halt.
+    Asm()
+        .x2apic(kBootstrap)
+        .wrmsr(0x83e, 0xb)
+        .wrmsr(0x832, 0x40)
+        .wrmsr(0x838, 10'000'000)
+        .sti()
+        .hlt()
+        .out(0x11, 2)
+        .jmp_self()
+        .at(guest, kCode);
+    Asm().push_all().eoi().pop_all().iretq().at(guest, kHandler);
+    guest.gate(0x40, kHandler);
+    TinyNode node(guest, host, 1);
+    node[0].start(node.boot_at(kCode));
+    const Duration before = node[0].idle_time();
+    EXPECT_EQ(host.next_output().port, 0x11);
+    const Duration after = node[0].idle_time();
+    EXPECT_GT(after - before, Duration::zero());
+    EXPECT_EQ(node[0].idle_time(), after) << "it runs, and its idle time does not grow";
+}
+
 TEST_F(RunnerTest, AnEndlessLoopWithInterruptsOffCanBeStopped) {
     FakeHost host(1);
     Asm().out(0x10, 1).cli().jmp_self().at(guest, kCode);
