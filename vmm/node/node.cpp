@@ -22,6 +22,7 @@
 #include "vmm/node/node_devices.hpp"
 #include "vmm/node/node_vcpus.hpp"
 #include "vmm/node/policy_decision.hpp"
+#include "vmm/node/short_slices.hpp"
 
 namespace vsmp {
 namespace {
@@ -107,6 +108,7 @@ class NodeImpl final : public Node {
 };
 
 Result<void> NodeImpl::open() {
+    ask_for_short_slices();
     VSMP_TRY(kvm::install_kick_handler());
     VSMP_TRY_ASSIGN(const std::uint64_t host, host_id());
     VSMP_TRY(make_memory());

@@ -1,6 +1,6 @@
 // Every vCPU works on data of its own; they meet after every phase.
 //
-// Arguments: 0 pages of each vCPU (64), 1 passes in a phase (500), 2 phases (40).
+// Arguments: 0 pages of each vCPU (64), 1 passes in a phase (5000), 2 phases (40).
 // Kind 0: phases. Failures: parts.hpp.
 #include "test/micro/loads/parts.hpp"
 
@@ -15,7 +15,7 @@ alignas(kPageBytes) u64 stop_after = ~u64{0};  // vCPU 0 decides, before it meet
 Status run(const Guest& guest) {
     const Load load_{guest};
     Private own{load_, 0, load_.argument(0, 64)};
-    const u64 passes = load_.argument(1, 500), phases = load_.argument(2, 40);
+    const u64 passes = load_.argument(1, 5000), phases = load_.argument(2, 40);
     Meter meter{load_, 0};
     ready.wait(load_);
     meter.begin();

@@ -2,7 +2,7 @@
 // others, if there are any, work on data of their own and meet after every phase.
 //
 // Arguments: 0 ms from the begin of a pass to the next one's (0: at once), 1 passes (4);
-//            2 pages of each of the others (64), 3 their passes in a phase (500), 4 phases (40).
+//            2 pages of each of the others (64), 3 their passes in a phase (5000), 4 phases (40).
 // Kind 0: phases of the others; with none, pages rewritten. Kind 1: pages rewritten beside them.
 // Failures: parts.hpp.
 #include "test/micro/loads/parts.hpp"
@@ -29,7 +29,7 @@ void meet(const Load& load_) {
 
 void work(const Load& load_) {
     Private own{load_, 0, load_.argument(2, 64)};
-    const u64 passes = load_.argument(3, 500), phases = load_.argument(4, 40);
+    const u64 passes = load_.argument(3, 5000), phases = load_.argument(4, 40);
     Meter meter{load_, 0};
     meter.begin();
     while (meter.units() < phases && meter.units() < load(&stop_after)) {
