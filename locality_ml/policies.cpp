@@ -12,6 +12,7 @@ struct NamedPolicy {
 constexpr NamedPolicy kPolicies[] = {
     {"always-fetch", [](const PolicySetup&) { return make_always_fetch(); }},
     {"always-ship", [](const PolicySetup&) { return make_always_ship({}); }},
+    {"learned", make_learned},
     {"threshold", [](const PolicySetup&) { return make_threshold({}); }},
 };
 

@@ -21,11 +21,14 @@ struct AlwaysShipOptions {
 std::unique_ptr<Policy> make_always_ship(AlwaysShipOptions options);
 
 struct ThresholdOptions {
-    std::uint32_t faults = 32;                       // this many remote faults to one node...
-    Duration window = std::chrono::milliseconds(2);  // ...within this time, ship there
+    std::uint32_t faults = 8;                        // this many remote faults to one node...
+    Duration window = std::chrono::milliseconds(4);  // ...within this time, ship there
     Duration rest = std::chrono::milliseconds(20);   // and stay at least so long
 };
 std::unique_ptr<Policy> make_threshold(ThresholdOptions options);
+
+// Learns online what each choice costs and how it turns out: learned/learned.cpp.
+std::unique_ptr<Policy> make_learned(const PolicySetup& setup);
 
 // By name, as in the domain XML. Others are an error that says which there are.
 Result<std::unique_ptr<Policy>> make_policy(std::string_view name, const PolicySetup& setup);

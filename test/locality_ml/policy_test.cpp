@@ -131,13 +131,13 @@ TEST_P(EveryPolicy, ExplainsWhatItDidLast) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Policies, EveryPolicy,
-                         testing::Values("always-fetch", "always-ship", "threshold"));
+                         testing::Values("always-fetch", "always-ship", "learned", "threshold"));
 
 TEST(MakePolicy, TellsTheKnownNamesWhenAskedForAnother) {
     const auto made = make_policy("oracle", {});
     ASSERT_FALSE(made);
     EXPECT_EQ(made.error().message,
-              "unknown policy 'oracle' (known: always-fetch, always-ship, threshold)");
+              "unknown policy 'oracle' (known: always-fetch, always-ship, learned, threshold)");
 }
 
 }  // namespace

@@ -8,7 +8,8 @@ namespace vsmp::config {
 namespace {
 
 // locality_ml/policies.hpp, make_policy().
-constexpr std::array<std::string_view, 3> kPolicies{"always-fetch", "always-ship", "threshold"};
+constexpr std::array<std::string_view, 4> kPolicies{"always-fetch", "always-ship", "learned",
+                                                    "threshold"};
 constexpr std::size_t kMaxInterfaceName = 15;  // IFNAMSIZ - 1
 constexpr std::size_t kMaxSocketPath = 107;    // sockaddr_un
 constexpr std::uint64_t kMaxHoldUs = 1'000'000;
@@ -132,7 +133,7 @@ Result<void> read_setting(const XmlElement& child, Cluster& cluster) {
         VSMP_TRY_ASSIGN(cluster.policy, child.required("name"));
         if (std::find(kPolicies.begin(), kPolicies.end(), cluster.policy) == kPolicies.end())
             return child.error("name='" + cluster.policy +
-                               "' is none of always-fetch, always-ship, threshold");
+                               "' is none of always-fetch, always-ship, learned, threshold");
         return {};
     }
     if (child.name() == "hold") {

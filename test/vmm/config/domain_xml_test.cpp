@@ -196,7 +196,7 @@ const BadCase kBadCases[] = {
     {"UnknownVsmpAttribute", "id='1' cell='1'", "id='1' cell='1' weight='2'",
      "8: <v:node>: attribute 'weight' is not supported"},
     {"UnknownPolicy", "</v:cluster>", "<v:policy name='best'/></v:cluster>",
-     "11: <v:policy>: name='best' is none of always-fetch, always-ship, threshold"},
+     "11: <v:policy>: name='best' is none of always-fetch, always-ship, learned, threshold"},
     {"SettingTwice", "</v:cluster>", "<v:vlan id='1'/><v:vlan id='2'/></v:cluster>",
      "11: <v:vlan>: a second <v:vlan>"},
     {"VlanRange", "</v:cluster>", "<v:vlan id='4095'/></v:cluster>",
