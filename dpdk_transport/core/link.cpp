@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "dpdk_transport/core/sequence.hpp"
+
 namespace vsmp::fabric {
 namespace {
 
@@ -18,6 +20,14 @@ constexpr int kStuckFactor = 4;
 constexpr std::size_t kForeignToLose = 3;
 
 constexpr std::array<std::byte, kLargestEthernetPayload> kPadding{};
+
+// An earlier reconnection of the same process: each adds 1 (LinkIdentity). A damaged or delayed
+// frame of it must not look like a restart.
+bool is_earlier(LinkIncarnation which, LinkIncarnation than) {
+    constexpr std::int32_t kReconnections = 1 << 16;
+    const std::int32_t ahead = sequence_distance(which.value(), than.value());
+    return than != LinkIncarnation{} && ahead > 0 && ahead < kReconnections;
+}
 
 std::string seconds(Duration duration) {
     const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
@@ -74,7 +84,9 @@ void Link::receive_foreign(std::uint8_t version) {
 
 // Not from an earlier life of it, nor after it has restarted.
 bool Link::may_come_from_peer(const FrameHeader& header) {
-    if (header.sender == identity_.former) return false;
+    if (header.sender == identity_.former && identity_.former != LinkIncarnation{}) return false;
+    if (is_earlier(header.sender, identity_.former) || is_earlier(header.sender, peer_))
+        return false;
     if (state_ != PeerState::up || header.sender == peer_) return true;
     if (header.kind == FrameKind::hello || header.receiver == identity_.incarnation)
         lose(peer_name() + " has restarted");

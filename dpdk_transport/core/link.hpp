@@ -25,7 +25,8 @@ namespace vsmp::fabric {
 
 struct LinkIdentity {
     NodeId self, peer;
-    LinkIncarnation incarnation;  // of this node's end; differs for each start
+    // Of this node's end: random for each start of the node, one more for each reconnection.
+    LinkIncarnation incarnation;
     LinkIncarnation former{};     // of the peer's end in an earlier link: its frames are stale
 };
 
