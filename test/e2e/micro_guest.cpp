@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <cstdlib>
 #include <thread>
 
 #include "test/micro/programs.hpp"
@@ -32,6 +33,13 @@ std::string_view as_text(ByteView bytes) {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+// An emulated host needs longer than ours to wake a vCPU's thread: VSMP_HOLD_US in the environment
+// says how long nodes hold a page there.
+std::string hold_element() {
+    const char* hold = std::getenv("VSMP_HOLD_US");
+    return hold != nullptr ? fmt::format("<v:hold us='{}'/>\n", hold) : std::string{};
+}
+
 }  // namespace
 
 std::string domain_xml(const Machine& machine, const std::string& name, const std::string& kernel,
@@ -48,13 +56,13 @@ std::string domain_xml(const Machine& machine, const std::string& name, const st
     }
     return fmt::format(
         "<domain type='kvm'>\n<name>{}</name>\n"
-        "<metadata><v:cluster xmlns:v='urn:vsmp:domain:1'>\n{}<v:policy name='{}'/>\n"
+        "<metadata><v:cluster xmlns:v='urn:vsmp:domain:1'>\n{}<v:policy name='{}'/>\n{}"
         "</v:cluster></metadata>\n"
         "<memory unit='MiB'>{}</memory>\n<vcpu>{}</vcpu>\n"
         "<os><type>hvm</type><kernel>{}</kernel><cmdline>{}</cmdline></os>\n"
         "<cpu mode='host-passthrough'><numa>\n{}</numa></cpu>\n</domain>\n",
-        name, nodes, machine.policy, machine.nodes * machine.memory_mib, machine.vcpus(), kernel,
-        command_line, cells);
+        name, nodes, machine.policy, hold_element(), machine.nodes * machine.memory_mib,
+        machine.vcpus(), kernel, command_line, cells);
 }
 
 MicroGuest::MicroGuest(const Machine& machine, const std::string& program,
