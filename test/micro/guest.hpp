@@ -105,6 +105,11 @@ inline bool console_has_input() {
     return (line_status & 1) != 0;
 }
 
+inline void read_console() {
+    std::uint8_t byte;
+    asm volatile("in %1, %0" : "=a"(byte) : "d"(std::uint16_t{CONSOLE_DATA_PORT}));
+}
+
 inline u64* words_at(u64 gpa) {
     return reinterpret_cast<u64*>(gpa);
 }

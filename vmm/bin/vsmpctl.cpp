@@ -37,7 +37,7 @@ std::string render(const ControlReply& reply, Output output) {
 int main(int argc, char** argv) {
     CLI::App app{"Talks to a guest that vsmp-run runs on this machine."};
     app.require_subcommand(1);
-    std::string guest;
+    std::string guest, policy_name;
     ControlRequest request;
     std::uint32_t vcpu = 0, node = 0;
     bool json = false;
@@ -60,6 +60,9 @@ int main(int argc, char** argv) {
     explain->add_option("VCPU", vcpu)->required();
     explain->add_flag("--json", json, "for machines");
     explain->callback([&] { request.mutable_explain()->set_vcpu(vcpu); });
+    CLI::App* policy = app.add_subcommand("policy", "changes how it is decided to ship or fetch");
+    policy->add_option("NAME", policy_name)->required();
+    policy->callback([&] { request.mutable_policy()->set_name(policy_name); });
     app.add_subcommand("stop", "ends the guest at once")->callback([&] { request.mutable_stop(); });
     try {
         app.parse(argc, argv);

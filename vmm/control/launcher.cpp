@@ -263,6 +263,8 @@ class Launcher final : public NodePeerObserver {
                 });
             case Kind::kShip:
                 return on_ship_request(request.ship().vcpu(), request.ship().to(), reply);
+            case Kind::kPolicy:
+                return on_policy_request(request.policy().name(), reply);
             case Kind::kExplain:
                 return on_explain_request(request.explain().vcpu(), reply);
             case Kind::kStop:
@@ -321,6 +323,29 @@ class Launcher final : public NodePeerObserver {
                 }
             answer(fmt::format("vCPU {} is on its way between nodes; try again", id.value()));
         });
+    }
+
+    // Every node has its own; the first complaint is the answer.
+    void on_policy_request(const std::string& name, const ControlServer::Reply& reply) {
+        struct Round {
+            std::size_t missing;
+            std::string error;
+        };
+        const auto round = std::make_shared<Round>(Round{peers_.size(), {}});
+        for (auto& peer : peers_) {
+            const std::uint64_t request = ++last_ship_;
+            ships_.emplace(request, [round, reply](const std::string& error) {
+                if (round->error.empty()) round->error = error;
+                if (--round->missing > 0) return;
+                wire::ControlReply message;
+                if (round->error.empty())
+                    message.mutable_done();
+                else
+                    message.set_error(round->error);
+                reply(message);
+            });
+            peer->set_policy(request, name);
+        }
     }
 
     void on_explain_request(std::uint32_t vcpu, const ControlServer::Reply& reply) {

@@ -109,6 +109,7 @@ class DataPlane {
     // On the data-plane thread only (command::Inspect).
     const DataPlaneCounters& counters() const { return counters_; }
     const Pilot& pilot() const { return pilot_; }
+    Pilot& pilot() { return pilot_; }
 
   private:
     // A fault whose vCPU was asked to go to the page instead. Should the vCPU be unable to leave

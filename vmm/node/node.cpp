@@ -70,10 +70,12 @@ class NodeImpl final : public Node {
     Result<void> start() override;
     void console_input(std::string bytes) override;
     Result<void> ship(VcpuId vcpu, NodeId to) override;
+    Result<void> set_policy(const std::string& name) override;
     NodeStats stats() const override;
 
   private:
     bool is_device_node() const { return setup_.self == NodeId{0}; }
+    Result<std::unique_ptr<locality::Policy>> new_policy(const std::string& name) const;
     Result<void> make_memory();
     void make_devices();
     void make_vcpus();
@@ -112,15 +114,18 @@ Result<void> NodeImpl::open() {
     VSMP_TRY(kvm::install_kick_handler());
     VSMP_TRY_ASSIGN(const std::uint64_t host, host_id());
     VSMP_TRY(make_memory());
-    VSMP_TRY_ASSIGN(policy_, locality::make_policy(setup_.guest.policy,
-                                                   {.self = setup_.self,
-                                                    .node_count = setup_.guest.nodes.size(),
-                                                    .vcpu_count = setup_.guest.vcpu_count,
-                                                    .page_count = layout_->page_count()}));
+    VSMP_TRY_ASSIGN(policy_, new_policy(setup_.guest.policy));
     VSMP_TRY_ASSIGN(fabric_, open_links(setup_));
     make_devices();
     make_vcpus();
     return make_data_plane(host);
+}
+
+Result<std::unique_ptr<locality::Policy>> NodeImpl::new_policy(const std::string& name) const {
+    return locality::make_policy(name, {.self = setup_.self,
+                                        .node_count = setup_.guest.nodes.size(),
+                                        .vcpu_count = setup_.guest.vcpu_count,
+                                        .page_count = layout_->page_count()});
 }
 
 Result<void> NodeImpl::make_memory() {
@@ -257,6 +262,18 @@ Result<void> NodeImpl::ship(VcpuId vcpu, NodeId to) {
     commands_.push(command::Ship{vcpu, to, std::move(promise)});
     if (accepted.get()) return {};
     return Error{"vCPU " + std::to_string(vcpu.value()) + " is not here, or is leaving already"};
+}
+
+Result<void> NodeImpl::set_policy(const std::string& name) {
+    VSMP_TRY_ASSIGN(std::unique_ptr<locality::Policy> policy, new_policy(name));
+    std::promise<void> done;
+    commands_.push(command::Inspect{[&] {
+        data_plane_->pilot().use(*policy);
+        std::swap(policy_, policy);
+        done.set_value();
+    }});
+    done.get_future().wait();
+    return {};
 }
 
 void NodeImpl::on_node_message(NodeId from, const NodeMessage& message) {

@@ -104,6 +104,8 @@ class Node {
     // Asks a vCPU that is here to go elsewhere. An error when it is not here or no such node is;
     // the ship itself happens soon after, see stats().
     virtual Result<void> ship(VcpuId vcpu, NodeId to) = 0;
+    // From now on the policy of that name decides, and begins with nothing learned.
+    virtual Result<void> set_policy(const std::string& name) = 0;
     virtual NodeStats stats() const = 0;
 };
 

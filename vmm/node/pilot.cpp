@@ -26,7 +26,7 @@ Pilot::Pilot(PilotOptions options, PilotHooks hooks, locality::Policy& policy, B
              VcpuDirectory& directory)
     : options_(options),
       hooks_(std::move(hooks)),
-      policy_(policy),
+      policy_(&policy),
       broker_(broker),
       directory_(directory),
       here_(options.vcpu_count),
@@ -42,6 +42,16 @@ Pilot::~Pilot() {
     broker_.set_observer(nullptr);
 }
 
+// What the old one had asked for and not heard of is not the new one's business.
+void Pilot::use(locality::Policy& policy) {
+    policy_ = &policy;
+    probes_.clear();
+    for (Here& here : here_) {
+        here.awaited.reset();
+        here.luggage.clear();
+    }
+}
+
 Pilot::Course Pilot::on_fault(const Userfault& fault, VcpuId vcpu, Instant now) {
     ahead_ = {};
     const NodeId location = broker_.location(fault.page);
@@ -49,7 +59,7 @@ Pilot::Course Pilot::on_fault(const Userfault& fault, VcpuId vcpu, Instant now) 
     if (location == options_.self) return Course::fetch;
     ++counters_.decisions;
     const locality::Decision decision =
-        policy_.decide({.vcpu = vcpu,
+        policy_->decide({.vcpu = vcpu,
                         .page = fault.page,
                         .access = fault.access,
                         .location = location,
@@ -73,13 +83,13 @@ Pilot::Course Pilot::on_fault(const Userfault& fault, VcpuId vcpu, Instant now) 
 bool Pilot::ship(VcpuId vcpu, NodeId to, Instant now) {
     if (directory_.ship(vcpu, to)) return true;
     ++counters_.ships_refused;
-    policy_.observe(locality::ShipFailed{vcpu, to, now});
+    policy_->observe(locality::ShipFailed{vcpu, to, now});
     return false;
 }
 
 void Pilot::on_ship_failed(VcpuId vcpu, Instant now) {
     ++counters_.ships_refused;
-    policy_.observe(locality::ShipFailed{vcpu, directory_.peer(vcpu), now});
+    policy_->observe(locality::ShipFailed{vcpu, directory_.peer(vcpu), now});
 }
 
 // Whether a page that is mapped was touched cannot be seen. So of each few pages one is mapped only
@@ -105,7 +115,7 @@ void Pilot::prefetch(Access access, Instant now) {
 
 void Pilot::conclude(std::size_t probe, PrefetchFate fate, Instant now) {
     for (PageNumber page : probes_[probe].pages)
-        policy_.observe(locality::Prefetched{probes_[probe].vcpu, page, fate, now});
+        policy_->observe(locality::Prefetched{probes_[probe].vcpu, page, fate, now});
     (fate == PrefetchFate::used ? counters_.prefetch_used : counters_.prefetch_wasted) +=
         probes_[probe].pages.size();
     std::swap(probes_[probe], probes_.back());
@@ -123,7 +133,7 @@ void Pilot::expire_probes(Instant now) {
 }
 
 void Pilot::on_wanted(PageNumber page, Access access, NodeId by, Instant now) {
-    policy_.observe(locality::Lost{page, access, by, now});
+    policy_->observe(locality::Lost{page, access, by, now});
     if (access == Access::read) return;
     for (std::size_t i = 0; i < probes_.size(); ++i)
         if (probes_[i].pages.front() == page) return conclude(i, PrefetchFate::wasted, now);
@@ -133,7 +143,7 @@ void Pilot::on_obtained(coherence::Claimant claimant, PageNumber page, Instant n
     if (claimant.value() >= here_.size()) return;
     std::optional<Awaited>& awaited = here_[claimant.value()].awaited;
     if (!awaited || awaited->page != page) return;
-    policy_.observe(locality::Fetched{.vcpu = VcpuId{static_cast<std::uint16_t>(claimant.value())},
+    policy_->observe(locality::Fetched{.vcpu = VcpuId{static_cast<std::uint16_t>(claimant.value())},
                                       .page = page,
                                       .from = awaited->from,
                                       .cost = now - awaited->since,
@@ -145,9 +155,9 @@ void Pilot::on_departing(VcpuId vcpu, NodeId to, Instant now) {
     here_[vcpu.value()].awaited.reset();
     std::array<std::byte, locality::kMaxLuggage> buffer;
     ByteWriter writer{buffer};
-    policy_.pack(vcpu, writer);
+    policy_->pack(vcpu, writer);
     if (writer.size() > 0) hooks_.send(to, Luggage{vcpu, writer.written()});
-    policy_.observe(locality::Departed{vcpu, to, now});
+    policy_->observe(locality::Departed{vcpu, to, now});
 }
 
 void Pilot::on_arrived(VcpuId vcpu, NodeId from, Duration blackout, Instant now) {
@@ -157,7 +167,7 @@ void Pilot::on_arrived(VcpuId vcpu, NodeId from, Duration blackout, Instant now)
     busy_[vcpu.value()] = 1;
     tick_due_ = std::min(tick_due_, now + kTick);
     const std::vector<std::byte> luggage = std::exchange(here.luggage, {});
-    policy_.observe(locality::Arrived{
+    policy_->observe(locality::Arrived{
         .vcpu = vcpu, .from = from, .blackout = blackout, .luggage = luggage, .now = now});
 }
 
@@ -227,12 +237,12 @@ void Pilot::tell_loads(Instant now) {
         for (const LoadReport& load : loads_)
             if (same(load)) told.runnable += static_cast<float>(load.runnable_permille) / 1000;
     }
-    policy_.on_loads(told_, now);
+    policy_->on_loads(told_, now);
 }
 
 void Pilot::place(VcpuId vcpu, float busy, Instant now) {
     const locality::Placement placement =
-        policy_.place({.vcpu = vcpu, .busy = busy, .code = {}, .now = now});
+        policy_->place({.vcpu = vcpu, .busy = busy, .code = {}, .now = now});
     const auto* move = std::get_if<locality::Ship>(&placement);
     if (move && ship(vcpu, move->to, now)) ++counters_.ships_by_placement;
 }

@@ -45,6 +45,9 @@ class Pilot final : public BrokerObserver {
     ~Pilot() override;
     Pilot(const Pilot&) = delete;
 
+    // Another policy decides from now on.
+    void use(locality::Policy& policy);
+
     // A fault of `vcpu` on a page that is not here. Either the vCPU was asked to leave, or the page
     // is to be fetched; prefetch() is then due, after the broker was told of the fault.
     enum class Course : std::uint8_t { fetch, shipping };
@@ -61,7 +64,7 @@ class Pilot final : public BrokerObserver {
     void on_timer(Instant now);
     Instant next_deadline() const { return tick_due_; }
 
-    locality::Explanation explain(VcpuId vcpu) const { return policy_.explain(vcpu); }
+    locality::Explanation explain(VcpuId vcpu) const { return policy_->explain(vcpu); }
     const PilotCounters& counters() const { return counters_; }
 
     // --- BrokerObserver
@@ -98,7 +101,7 @@ class Pilot final : public BrokerObserver {
 
     PilotOptions options_;
     PilotHooks hooks_;
-    locality::Policy& policy_;
+    locality::Policy* policy_;
     Broker& broker_;
     VcpuDirectory& directory_;
     std::vector<Here> here_;               // by vCPU

@@ -25,10 +25,12 @@ using wire::ControlReply;
 using wire::ControlRequest;
 
 // test/micro/loads/load.hpp and test/micro/entry.cpp.
-constexpr unsigned kUnits = 50, kTicks = 60, kSlice = 70, kDone = 90, kAtTheGate = 99;
+constexpr unsigned kUnits = 50, kTicks = 60, kSlice = 70, kDone = 90, kReady = 91, kAtTheGate = 99;
 constexpr unsigned kKinds = 10;
 constexpr std::size_t kDataArgument = 8, kNodeBytesArgument = 9, kTicksArgument = 10,
                       kLimitArgument = 11, kStayArgument = 12, kGateArgument = 15;
+// While vCPUs are placed and data is prepared; the policy that is measured takes over then.
+constexpr const char* kPreparing = "always-fetch";
 constexpr int kPlacingAttempts = 200;
 constexpr unsigned kTimeout_s = 60;
 
@@ -70,7 +72,7 @@ std::string guest_xml(const LoadFile& load, const LoadRun& run) {
         "<memory unit='MiB'>{}</memory><vcpu>{}</vcpu>"
         "<os><type>hvm</type><kernel>{}/{}</kernel><cmdline>{}</cmdline></os>"
         "<cpu mode='host-passthrough'><numa>{}</numa></cpu></domain>\n",
-        run.name, nodes, run.policy, load.nodes() * load.memory_mib, load.begin.size(),
+        run.name, nodes, kPreparing, load.nodes() * load.memory_mib, load.begin.size(),
         VSMP_MICRO_DIR, load.guest, fmt::join(arguments(load, run), " "), cells);
 }
 
@@ -92,6 +94,7 @@ class RunningLoad {
 
     Result<void> start();
     Result<void> place();
+    Result<void> prepare();
     Result<LoadResult> measure();
 
   private:
@@ -101,6 +104,8 @@ class RunningLoad {
     };
 
     Result<Report> next_report();
+    Result<void> wait_for_all(unsigned code);
+    Result<void> type_line();
     Result<ControlReply> ask(const ControlRequest& request) const {
         return control::ask_guest(run_.name, request);
     }
@@ -174,16 +179,35 @@ Result<bool> RunningLoad::place_once() {
 // vCPUs that begin elsewhere wait at the gate until they are there.
 Result<void> RunningLoad::place() {
     if (!begins_elsewhere(load_)) return {};
-    for (std::size_t waiting = 0; waiting < load_.begin.size();) {
-        VSMP_TRY_ASSIGN(const Report report, next_report());
-        if (report.code == kAtTheGate) ++waiting;
-    }
+    VSMP_TRY(wait_for_all(kAtTheGate));
     for (int attempt = 0; attempt < kPlacingAttempts; ++attempt) {
         VSMP_TRY_ASSIGN(const bool placed, place_once());
-        if (placed) return {};
+        if (placed) return type_line();
         std::this_thread::sleep_for(2ms);
     }
     return Error{"the vCPUs do not stay where they were sent"};
+}
+
+Result<void> RunningLoad::wait_for_all(unsigned code) {
+    for (std::size_t seen = 0; seen < load_.begin.size();) {
+        VSMP_TRY_ASSIGN(const Report report, next_report());
+        if (report.code == code) ++seen;
+    }
+    return {};
+}
+
+Result<void> RunningLoad::type_line() {
+    if (::write(input_.get(), "\n", 1) != 1) return Error::from_errno("write to vsmp-run");
+    return {};
+}
+
+Result<void> RunningLoad::prepare() {
+    VSMP_TRY(wait_for_all(kReady));
+    if (run_.policy == kPreparing) return {};
+    ControlRequest request;
+    request.mutable_policy()->set_name(run_.policy);
+    VSMP_TRY(ask(request));
+    return {};
 }
 
 Result<LoadResult> RunningLoad::counters() const {
@@ -202,11 +226,8 @@ Result<LoadResult> RunningLoad::counters() const {
 }
 
 Result<LoadResult> RunningLoad::measure() {
-    LoadResult before;
-    if (begins_elsewhere(load_)) {
-        VSMP_TRY_ASSIGN(before, counters());
-        if (::write(input_.get(), "\n", 1) != 1) return Error::from_errno("write");
-    }
+    VSMP_TRY_ASSIGN(const LoadResult before, counters());
+    VSMP_TRY(type_line());
     std::array<double, kKinds> rate{};  // units a second, of all vCPUs
     std::vector<std::array<double, kKinds>> units(load_.begin.size());
     std::vector<std::size_t> slices_of(load_.begin.size());
@@ -254,6 +275,7 @@ Result<LoadResult> run_load(const LoadFile& load, const LoadRun& run) {
     RunningLoad running{load, run};
     VSMP_TRY(running.start());
     VSMP_TRY(running.place());
+    VSMP_TRY(running.prepare());
     return running.measure();
 }
 

@@ -10,7 +10,8 @@ namespace {
 
 constexpr Status kLost = 4;
 
-MeetingPoint ready, finished;
+Start start;
+MeetingPoint finished;
 
 class alignas(kPageBytes) Lock {
   public:
@@ -53,7 +54,7 @@ Status run(const Guest& guest) {
     const u64 quota = load_.argument(1, 20000);
     const u64 think_ticks = load_.ticks_of_ms(load_.argument(2, 2000)) / 1'000'000;
     u64* total = load_.page(0, data.pages);
-    ready.wait(load_);
+    start.wait(load_);
     Meter meter{load_, 0};
     meter.begin();
     while (meter.units() < quota && meter.elapsed() < load_.limit()) {

@@ -11,7 +11,7 @@ namespace {
 
 constexpr Status kBadVertex = 5;
 
-MeetingPoint filled;
+Start start;
 
 struct Graph {
     const Load& load_;
@@ -45,7 +45,7 @@ Status run(const Guest& guest) {
                       .stay = load_.argument(3, 1000)};
     const u64 hops = load_.argument(1, 20000);
     graph.fill(load_.node_of_data(guest.vcpu));
-    filled.wait(load_);
+    start.wait(load_);
     if (guest.vcpu != 0) return load_.done();
     Meter meter{load_, 0};
     meter.begin();

@@ -5,16 +5,16 @@
 //   8 the node where the data of vCPU v lives, hexadecimal digit v
 //   9 bytes of memory of each node; 10 TSC ticks of a millisecond
 //   11 ms that the work may take (2000)
-//   12 not 0: stay when done (the bench stops the guest)
+//   12 not 0: stay when done (the bench stops the guest), and wait for a line before the work
 // Reports, of each vCPU and each kind of work (0 to 9): 50 + kind units done; 60 + kind TSC ticks
-// that they took; 70 + kind units of about 100 ms, again and again; 90 done.
+// that they took; 70 + kind units of about 100 ms, again and again; 90 done; 91 ready to begin.
 #pragma once
 
 #include "test/micro/guest.hpp"
 
 namespace micro {
 
-inline constexpr u32 kUnits = 50, kTicks = 60, kSlice = 70, kDone = 90;
+inline constexpr u32 kUnits = 50, kTicks = 60, kSlice = 70, kDone = 90, kReady = 91;
 inline constexpr u64 kWords = kPageBytes / sizeof(u64);
 
 class Load {
@@ -80,6 +80,24 @@ class alignas(kPageBytes) MeetingPoint {
 
   private:
     u64 arrived_ = 0;
+};
+
+// Between the preparations and the work: all vCPUs meet and, if the bench wants it, wait for it. It
+// has typed a line before if there was a gate (test/micro/entry.cpp); that one is over.
+class Start {
+  public:
+    void wait(const Load& load_) {
+        prepared_.wait(load_);
+        if (load_.guest().arguments[12] == 0) return;
+        if (load_.guest().vcpu == 0)
+            while (console_has_input()) read_console();
+        drained_.wait(load_);
+        report(kReady, load_.guest().vcpu);
+        while (!console_has_input()) load_.sleep_us(1000);
+    }
+
+  private:
+    MeetingPoint prepared_, drained_;
 };
 
 // Counts one kind of work of one vCPU.

@@ -7,7 +7,8 @@
 namespace micro {
 namespace {
 
-MeetingPoint ready, phase_over;
+Start start;
+MeetingPoint phase_over;
 alignas(kPageBytes) u64 stop_after = ~u64{0};  // vCPU 0 decides, before it meets the others
 
 }  // namespace
@@ -17,7 +18,7 @@ Status run(const Guest& guest) {
     Private own{load_, 0, load_.argument(0, 64)};
     const u64 passes = load_.argument(1, 5000), phases = load_.argument(2, 40);
     Meter meter{load_, 0};
-    ready.wait(load_);
+    start.wait(load_);
     meter.begin();
     while (meter.units() < phases && meter.units() < load(&stop_after)) {
         for (u64 i = 0; i < passes; ++i) own.pass();

@@ -10,7 +10,7 @@
 namespace micro {
 namespace {
 
-MeetingPoint ready;
+Start start;
 alignas(kPageBytes) u64 workers_in = 0;
 alignas(kPageBytes) u64 workers_done = 0;
 alignas(kPageBytes) u64 stop_after = ~u64{0};
@@ -59,7 +59,7 @@ Status run(const Guest& guest) {
     const Load load_{guest};
     const u64 period = load_.ticks_of_ms(guest.arguments[0]), passes = load_.argument(1, 4);
     const u64 others = guest.vcpus - 1;
-    ready.wait(load_);
+    start.wait(load_);
     if (guest.vcpu != 0) {
         work(load_);
         return load_.done();

@@ -7,7 +7,7 @@
 namespace micro {
 namespace {
 
-MeetingPoint filled;
+Start start;
 
 void scan(const Load& load, const Array& array, u64 passes) {
     Meter meter{load, 0};
@@ -26,7 +26,7 @@ Status run(const Guest& guest) {
     const Load load{guest};
     const Array array{load, load.node_of_data(guest.vcpus - 1), load.argument(0, 4096)};
     if (guest.vcpu == guest.vcpus - 1) array.fill(1);
-    filled.wait(load);
+    start.wait(load);
     if (guest.vcpu == 0) scan(load, array, load.argument(1, 16));
     return load.done();
 }

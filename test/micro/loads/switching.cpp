@@ -13,6 +13,7 @@ namespace {
 constexpr u64 kBatch = 100;  // thousands of look-ups for each write
 constexpr u64 kPasses = 50;
 
+Start start;
 MeetingPoint meeting;
 
 template <class Work>
@@ -37,6 +38,7 @@ Status run(const Guest& guest) {
     if (guest.vcpu == 0) table.fill();
     Meter scanned{load, 0}, looked_up{load, 1}, passed{load, 2};
     Dice dice{guest.vcpu};
+    start.wait(load);
     for (u64 round = 0; round < rounds; ++round) {
         if (owner) array.fill(round);
         u64 page = 0;

@@ -8,7 +8,7 @@
 namespace micro {
 namespace {
 
-MeetingPoint ready;
+Start start;
 
 }  // namespace
 
@@ -17,7 +17,7 @@ Status run(const Guest& guest) {
     const Table table{load, 0, 0, load.argument(0, 256)};
     const u64 quota = load.argument(1, 20000), batch = load.argument(2, 100);
     if (guest.vcpu == 0) table.fill();
-    ready.wait(load);
+    start.wait(load);
     Dice dice{guest.vcpu};
     Meter meter{load, 0};
     meter.begin();
