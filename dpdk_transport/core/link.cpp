@@ -233,7 +233,7 @@ void Link::check_paths(Instant now) {
         if (silent && paths_[i].state() == Path::State::alive && has_other_path(i))
             paths_[i].suspect();
         const auto at = failover_at(i);
-        if (at && now >= *at) send_.abandon(i);
+        if (at && now >= *at) send_.abandon(i, now);
     }
 }
 

@@ -209,7 +209,9 @@ std::optional<Instant> SendWindow::next_timeout() const {
     return next;
 }
 
-void SendWindow::abandon(std::size_t path) {
+void SendWindow::abandon(std::size_t path, Instant now) {
+    // Frames that no other path can carry go over it again, and have their time again.
+    paths_[path].last_progress = now;
     for (std::uint32_t sequence = first_; sequence != next_; ++sequence)
         if (at(sequence).state == State::flying && at(sequence).path == path)
             lose(sequence, Cause::other);

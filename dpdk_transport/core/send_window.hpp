@@ -52,7 +52,7 @@ class SendWindow {
     std::optional<Instant> next_timeout() const;
 
     // What is in flight over this path is lost, the others have to carry it.
-    void abandon(std::size_t path);
+    void abandon(std::size_t path, Instant now);
     // It has shown a sign of life.
     void forgive(std::size_t path) { paths_[path].timeouts = 0; }
     struct PathUse {
