@@ -113,6 +113,7 @@ void SendWindow::retransmission_was_needless(const InFlight& frame) {
 void SendWindow::arrived(InFlight& frame, Instant now, News& news) {
     PathUse& path = paths_[frame.path];
     ++news.count;
+    news.filled_gap = news.filled_gap || frame.times_sent > 1;
     if (frame.state == State::lost)
         --lost_;
     else
@@ -133,7 +134,7 @@ void SendWindow::arrived(InFlight& frame, Instant now, News& news) {
 }
 
 void SendWindow::take_news(const News& news, Duration held_back, Instant now) {
-    if (news.sample)
+    if (news.sample && !news.filled_gap)
         paths_[news.sample->path].round_trip.sample(now - news.sample->sent_at, held_back);
     calm_ += news.count;
     if (calm_ >= kCalm) {

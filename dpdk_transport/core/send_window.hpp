@@ -92,6 +92,7 @@ class SendWindow {
     struct News {
         std::optional<InFlight> sample;  // newest of those sent once
         std::uint32_t count = 0;
+        bool filled_gap = false;  // then others may have arrived long before
     };
 
     InFlight& at(std::uint32_t sequence) { return ring_[sequence & (ring_.size() - 1)]; }
