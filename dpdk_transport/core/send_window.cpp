@@ -48,8 +48,8 @@ std::optional<SendWindow::Frame> SendWindow::next(std::size_t largest) const {
         std::uint32_t sequence = lost_from_;
         while (at(sequence).state != State::lost) ++sequence;
         const InFlight& frame = at(sequence);
-        return Frame{sequence, frame.order, frame.behind, frame.segment,
-                     queue_.bytes(frame.segment), true};
+        return Frame{
+            sequence, frame.order, frame.behind, frame.segment, queue_.bytes(frame.segment), true};
     }
     const std::size_t left = room();
     if (left == 0) return std::nullopt;
@@ -59,11 +59,13 @@ std::optional<SendWindow::Frame> SendWindow::next(std::size_t largest) const {
     const auto segment = queue_.next(admit, largest);
     if (!segment) return std::nullopt;
     const Stream stream = stream_of(segment->channel);
-    return Frame{next_,
-                 order_[static_cast<std::size_t>(stream)],
-                 stream == Stream::node ? std::uint16_t{0}
-                                        : order_[static_cast<std::size_t>(Stream::node)],
-                 *segment, queue_.bytes(*segment), false};
+    return Frame{
+        next_,
+        order_[static_cast<std::size_t>(stream)],
+        stream == Stream::node ? std::uint16_t{0} : order_[static_cast<std::size_t>(Stream::node)],
+        *segment,
+        queue_.bytes(*segment),
+        false};
 }
 
 void SendWindow::transmitted(const Frame& sent, std::size_t path_index, Instant now) {

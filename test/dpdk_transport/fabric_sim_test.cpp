@@ -160,8 +160,8 @@ TEST(FabricSimulation, OneOfTwoSegmentsIsCut) {
         EXPECT_FALSE(cluster.all_delivered()) << "there was traffic all the time";
         EXPECT_LT(cluster.longest_silence(), 50ms);
         EXPECT_NE(cluster.fabric(0).peer_problem(NodeId{1}), "");
-        std::cout << "seed " << seed << ": silent for "
-                  << cluster.longest_silence() / 1us << " us\n";
+        std::cout << "seed " << seed << ": silent for " << cluster.longest_silence() / 1us
+                  << " us\n";
         cluster.wire().cut(0, seed % 2, false);
         ASSERT_TRUE(cluster.run(60s, [&] { return cluster.all_delivered(); }))
             << cluster.describe();
@@ -179,8 +179,8 @@ TEST(FabricSimulation, SlowNodeIsNeverOverrun) {
     EXPECT_LE(cluster.wire().most_waiting(), FabricOptions{}.receive_capacity);
     EXPECT_EQ(cluster.wire().counts().overrun, 0u);
     std::cout << "at most " << cluster.wire().most_waiting() << " frames waited at one port, "
-              << cluster.counters().retransmissions << " of "
-              << cluster.counters().frames_sent << " were sent again\n";
+              << cluster.counters().retransmissions << " of " << cluster.counters().frames_sent
+              << " were sent again\n";
 }
 
 TEST(FabricSimulation, RestartedNodeTalksAgain) {

@@ -63,7 +63,8 @@ void feed(ByteView input) {
         now += std::chrono::milliseconds(size);
         link.tick(now);
         while (link.next(now) != nullptr) link.transmitted(now);
-        VSMP_CHECK(link.held_back() < kStreams * LinkTiming{}.window, "reorder buffer without bound");
+        VSMP_CHECK(link.held_back() < kStreams * LinkTiming{}.window,
+                   "reorder buffer without bound");
     }
     // The input as it is, too.
     receive(input);
