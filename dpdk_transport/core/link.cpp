@@ -93,8 +93,8 @@ bool Link::may_come_from_peer(const FrameHeader& header) {
     return false;
 }
 
-void Link::receive(std::size_t path_index, const FrameHeader& header, ByteView payload,
-                   Instant now, const Deliver& deliver) {
+void Link::receive(std::size_t path_index, const FrameHeader& header, ByteView payload, Instant now,
+                   const Deliver& deliver) {
     if (state_ == PeerState::lost) return;
     if (!may_come_from_peer(header)) {
         ++counters_.rejected;
@@ -150,8 +150,8 @@ void Link::receive_probe(std::size_t path, const FrameHeader& header, ByteView p
     send_.forgive(path);
 }
 
-void Link::receive_data(std::size_t path, const FrameHeader& header, ByteView payload,
-                        Instant now, const Deliver& deliver) {
+void Link::receive_data(std::size_t path, const FrameHeader& header, ByteView payload, Instant now,
+                        const Deliver& deliver) {
     using Arrival = ReceiveWindow::Arrival;
     const Arrival arrival = receive_.look(header.sequence);
     const bool is_new = arrival == Arrival::in_order || arrival == Arrival::early;
@@ -334,9 +334,8 @@ void Link::fill_header(Instant now) {
 const Link::Outgoing* Link::next(Instant now, PathMask blocked) {
     if (state_ == PeerState::lost) return nullptr;
     plan_ = Plan{};
-    const bool planned =
-        plan_control(blocked) ||
-        (state_ == PeerState::up && (plan_data(blocked) || plan_ack(blocked, now)));
+    const bool planned = plan_control(blocked) || (state_ == PeerState::up &&
+                                                   (plan_data(blocked) || plan_ack(blocked, now)));
     if (!planned) return nullptr;
     fill_header(now);
     return &plan_.outgoing;

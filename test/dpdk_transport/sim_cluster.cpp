@@ -188,8 +188,8 @@ bool SimCluster::all_delivered() const {
 }
 
 std::string SimCluster::describe() const {
-    std::string text = problem_ + "\nafter " + std::to_string(now().time_since_epoch().count()) +
-                       " ns:\n";
+    std::string text =
+        problem_ + "\nafter " + std::to_string(now().time_since_epoch().count()) + " ns:\n";
     for (std::size_t from = 0; from < count_; ++from)
         for (std::size_t to = 0; to < count_; ++to) {
             if (from == to) continue;

@@ -14,9 +14,9 @@
 namespace vsmp::fabric {
 
 struct SimLoad {
-    std::uint64_t messages = 1000;   // per ordered pair of nodes
-    double pages = 0.2;              // of them have a page in them
-    double largest = 0.01;           // and these are as large as can be
+    std::uint64_t messages = 1000;  // per ordered pair of nodes
+    double pages = 0.2;             // of them have a page in them
+    double largest = 0.01;          // and these are as large as can be
 };
 
 class SimCluster {
@@ -84,7 +84,9 @@ class SimCluster {
     void check(std::size_t from, std::size_t at, Channel channel, ByteView payload);
     void complain(std::string what);
     Sending& sending(std::size_t from, std::size_t to) { return sending_[from * count_ + to]; }
-    Receiving& receiving(std::size_t from, std::size_t to) { return receiving_[from * count_ + to]; }
+    Receiving& receiving(std::size_t from, std::size_t to) {
+        return receiving_[from * count_ + to];
+    }
 
     SimWire::Options wire_options_;
     LinkTiming timing_;

@@ -31,9 +31,7 @@ class SimPort final : public Port {
     std::size_t receive(const Receive& receive) override {
         return wire_.receive(wire_.index(node_, segment_), receive);
     }
-    int wakeup_fd() const override {
-        return wire_.ends_[wire_.index(node_, segment_)].event.get();
-    }
+    int wakeup_fd() const override { return wire_.ends_[wire_.index(node_, segment_)].event.get(); }
     bool arm_wakeup() override { return true; }
     void disarm_wakeup() override {}
     MacAddress mac() const override { return mac_of(node_); }

@@ -25,7 +25,7 @@ class SimWire {
   public:
     struct Options {
         std::size_t nodes = 2, segments = 1;
-        std::size_t ring = 512;  // frames that wait at a port
+        std::size_t ring = 512;                 // frames that wait at a port
         std::vector<std::size_t> mtus = {};     // by segment, of its ports
         std::vector<std::size_t> carries = {};  // by segment; larger frames vanish
     };
