@@ -30,7 +30,9 @@ kvm_segment to_kvm(const Segment& s) {
     return kvm;
 }
 
-DescriptorTable from_kvm(const kvm_dtable& table) { return {table.base, table.limit}; }
+DescriptorTable from_kvm(const kvm_dtable& table) {
+    return {table.base, table.limit};
+}
 
 kvm_dtable to_kvm(const DescriptorTable& table) {
     kvm_dtable kvm{};

@@ -63,7 +63,7 @@ SystemRegisters from_kvm(const kvm_sregs& s) {
 }
 
 std::array<std::uint64_t, 4> interrupt_bitmap(const kvm_sregs& sregs) {
-    std::array<std::uint64_t, 4> bitmap;
+    std::array<std::uint64_t, 4> bitmap{};
     std::copy_n(sregs.interrupt_bitmap, bitmap.size(), bitmap.begin());
     return bitmap;
 }
