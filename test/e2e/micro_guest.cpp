@@ -32,10 +32,6 @@ std::string_view as_text(ByteView bytes) {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-std::chrono::seconds patience(std::chrono::seconds natively) {
-    return natively * (emulated() ? 5 : 1);
-}
-
 }  // namespace
 
 std::string domain_xml(const Machine& machine, const std::string& name, const std::string& kernel,

@@ -17,7 +17,7 @@ on_line() { # LINE of the guest's console
     echo "$1"
     case $1 in
         "VSMP-GUEST up"*)
-            note "up, all vCPUs on node 0"
+            note "up"
             vsmpctl stats || true
             ;;
         "VSMP-JOB sha started"*) note "told about itself" ;;
