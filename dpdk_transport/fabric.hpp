@@ -22,6 +22,7 @@ enum class Channel : std::uint8_t {
     device,         // port and memory-mapped I/O of devices that live elsewhere
     clock,          // time-stamp counter comparison at start
     test,           // benches and tests
+    page,           // contents of pages, where they may be overtaken by what is on other channels
 };
 
 // Largest payload (head + body) of one message. One Ethernet frame with a 9000-byte MTU carries

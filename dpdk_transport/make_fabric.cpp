@@ -122,8 +122,7 @@ bool PortFabric::queue_frame(std::size_t port, const MacAddress& to, Peer& peer,
                              const Link::Outgoing& outgoing) {
     std::array<std::byte, kMaxHeaderSize> buffer;
     ByteWriter header{buffer};
-    encode_frame(context_, to, ports_[port]->mac(), outgoing.header, outgoing.payload.size(),
-                 header);
+    encode_frame(context_, to, ports_[port]->mac(), outgoing.header, outgoing.payload, header);
     if (!ports_[port]->queue(header.written(), outgoing.payload)) return false;
     ++peer.frames_sent;
     peer.bytes_sent += header.size() + outgoing.payload.size();

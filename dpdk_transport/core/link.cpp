@@ -88,6 +88,8 @@ void Link::receive(const FrameHeader& header, ByteView payload, Instant now,
     switch (header.kind) {
         case FrameKind::hello:
         case FrameKind::welcome:
+        case FrameKind::probe:
+        case FrameKind::probe_ack:
             break;
         case FrameKind::data:
         case FrameKind::ack:
@@ -186,10 +188,14 @@ std::optional<Link::Outgoing> Link::next(Instant now) const {
     header.receiver = peer_;
     header.acknowledged = receive_.acknowledged();
     header.selective = receive_.selective();
+    header.credit = static_cast<std::uint16_t>(timing_.window);
+    if (*kind == FrameKind::hello || *kind == FrameKind::welcome)
+        header.mtu = kLargestEthernetPayload;
     if (*kind == FrameKind::data) {
         const auto frame = send_.next();
         header.sequence = frame->sequence;
         header.channel = frame->channel;
+        header.total = static_cast<std::uint16_t>(frame->payload.size());
         outgoing.payload = frame->payload;
     }
     return outgoing;
@@ -217,6 +223,9 @@ void Link::transmitted(Instant now) {
             break;
         case FrameKind::ack:
             acknowledged_all();
+            break;
+        case FrameKind::probe:
+        case FrameKind::probe_ack:
             break;
     }
 }

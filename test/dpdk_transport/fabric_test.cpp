@@ -127,13 +127,14 @@ TEST(Fabric, NodeOfAnotherVersionIsNamed) {
     hello.from = NodeId{1};
     hello.to = NodeId{0};
     hello.sender = LinkIncarnation{5};
-    encode_frame({99, NodeId{1}, 2, 0}, kBroadcastMac, ports[1]->mac(), hello, 0, writer);
+    hello.mtu = 9000;
+    encode_frame({99, NodeId{1}, 2, 0}, kBroadcastMac, ports[1]->mac(), hello, {}, writer);
     frame[kEthernetHeaderSize] = std::byte{kProtocolVersion + 1};
     ports[1]->queue(frame, {});
     ports[1]->flush();
     EXPECT_TRUE(node->poll(Instant{1s}, [](NodeId, Channel, ByteView) {}));
     EXPECT_EQ(node->peer_state(NodeId{1}), PeerState::lost);
-    EXPECT_EQ(node->peer_problem(NodeId{1}), "node 1 speaks protocol version 2, this node 1");
+    EXPECT_EQ(node->peer_problem(NodeId{1}), "node 1 speaks protocol version 3, this node 2");
 }
 
 TEST(Fabric, OnePortForEachPeer) {

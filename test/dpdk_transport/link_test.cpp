@@ -258,7 +258,7 @@ TEST_F(LinkTest, AcknowledgementOfWhatWasNeverSentIsRejected) {
 TEST_F(LinkTest, AnotherProtocolVersionIsNamed) {
     a.receive_foreign(7);
     EXPECT_EQ(a.state(), PeerState::lost);
-    EXPECT_EQ(a.problem(), "node 1 speaks protocol version 7, this node 1");
+    EXPECT_EQ(a.problem(), "node 1 speaks protocol version 7, this node 2");
 }
 
 TEST_F(LinkTest, AnotherProtocolVersionDoesNotHarmALinkThatIsUp) {

@@ -81,6 +81,7 @@ bool DataPlane::poll_fabric(Instant now) {
 void DataPlane::deliver(NodeId from, fabric::Channel channel, ByteView payload, Instant now) {
     switch (channel) {
         case fabric::Channel::coherence:
+        case fabric::Channel::page:
             broker_.on_message(from, payload, now);
             return;
         case fabric::Channel::vcpu:
