@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "dpdk_transport/fabric.hpp"
+#include "dpdk_transport/scheduling.hpp"
 #include "locality_ml/policy.hpp"
 #include "page_fault_broker/io/broker.hpp"
 #include "vmm/node/clock_sync.hpp"
@@ -83,6 +84,7 @@ struct DataPlaneOptions {
     std::uint64_t guest_tsc_offset = 0;             // node 0 decides it; others learn it
     std::uint64_t host_id = 0;                      // of the running host kernel
     Duration spin = std::chrono::microseconds(20);  // polling before sleeping
+    fabric::Scheduling scheduling = fabric::Scheduling::normal;
 };
 
 struct DataPlaneCounters {

@@ -31,6 +31,7 @@ constexpr Duration kSpin = std::chrono::microseconds(20);
 // Polling pays where every thread has a CPU. Where they are fewer, it keeps from its CPU the very
 // vCPU that was just given its page (it is woken on the CPU of who woke it).
 Duration spin_time(const NodeSetup& setup) {
+    if (setup.guest.fabric.spin) return *setup.guest.fabric.spin;
     const std::string& host = setup.guest.nodes[setup.self.value()].host;
     const auto nodes_here = static_cast<std::size_t>(std::ranges::count(
         setup.guest.nodes, host, [](const NodeConfig& node) { return node.host; }));
@@ -176,7 +177,8 @@ Result<void> NodeImpl::make_data_plane(std::uint64_t host) {
                          .vcpu_count = setup_.guest.vcpu_count,
                          .guest_tsc_offset = 0 - __rdtsc(),  // the guest's TSC begins at 0
                          .host_id = host,
-                         .spin = spin_time(setup_)},
+                         .spin = spin_time(setup_),
+                         .scheduling = setup_.guest.fabric.scheduling},
         DataPlaneHooks{
             .vcpu_of_thread = [this](pid_t thread) { return vcpus_->vcpu_of_thread(thread); },
             .on_node_message = [this](NodeId from,
