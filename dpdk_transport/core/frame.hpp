@@ -41,6 +41,8 @@ inline constexpr std::size_t kLargestEthernetPayload = kMtuOverhead + kMaxPayloa
 static_assert(kLargestEthernetPayload <= 9000);
 // What every path is taken to carry until probes say more; IEEE 802.3's largest basic frame.
 inline constexpr std::size_t kBasicMtu = 1500;
+// The smallest that a port may have (IPv4's, RFC 791: anything less is no network).
+inline constexpr std::size_t kSmallestMtu = 576;
 
 enum class FrameKind : std::uint8_t {
     hello = 1,  // "I am here; answer with a welcome"
