@@ -24,7 +24,7 @@ constexpr Duration kLookForKeys = std::chrono::seconds(1);
 const unsigned char* octets(ByteView bytes) {
     return reinterpret_cast<const unsigned char*>(bytes.data());
 }
-unsigned char* octets(std::span<std::byte> bytes) {
+unsigned char* writable(std::span<std::byte> bytes) {
     return reinterpret_cast<unsigned char*>(bytes.data());
 }
 
@@ -83,7 +83,7 @@ DerivedKey derive(const ClusterKey& cluster, std::uint64_t session, std::uint64_
         OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, info.data(), info.size()),
         OSSL_PARAM_construct_end()};
     DerivedKey key;
-    must(EVP_KDF_derive(context, octets(std::span{key}), key.size(), parameters), "HKDF");
+    must(EVP_KDF_derive(context, writable(key), key.size(), parameters), "HKDF");
     EVP_KDF_CTX_free(context);
     return key;
 }
@@ -94,7 +94,7 @@ enum class Use : std::uint8_t { seal, open };
 class Cipher {
   public:
     Cipher(Use use, const DerivedKey& key) : context_(EVP_CIPHER_CTX_new()) {
-        const auto* raw = octets(ByteView{key});
+            const auto* raw = octets(key);
         if (use == Use::seal)
             must(EVP_EncryptInit_ex2(context_.get(), EVP_aes_256_gcm(), raw, nullptr, nullptr),
                  "AES-256-GCM");
@@ -113,11 +113,11 @@ class Cipher {
         must(EVP_EncryptUpdate(context, nullptr, &done, octets(header), size(header)), "header");
         must(EVP_EncryptUpdate(context, nullptr, &done, octets(name), size(name)), "name");
         if (!payload.empty())
-            must(EVP_EncryptUpdate(context, octets(to), &done, octets(payload), size(payload)),
+            must(EVP_EncryptUpdate(context, writable(to), &done, octets(payload), size(payload)),
                  "payload");
-        must(EVP_EncryptFinal_ex(context, octets(to.last(kTagSize)), &done), "end");
+        must(EVP_EncryptFinal_ex(context, writable(to.last(kTagSize)), &done), "end");
         must(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_GCM_GET_TAG, kTagSize,
-                                 octets(to.last(kTagSize))),
+                                 writable(to.last(kTagSize))),
              "tag");
     }
 
@@ -134,7 +134,7 @@ class Cipher {
         must(EVP_DecryptUpdate(context, nullptr, &done, octets(header), size(header)), "header");
         must(EVP_DecryptUpdate(context, nullptr, &done, octets(name), size(name)), "name");
         if (!text.empty())
-            must(EVP_DecryptUpdate(context, octets(to), &done, octets(text), size(text)), "text");
+            must(EVP_DecryptUpdate(context, writable(to), &done, octets(text), size(text)), "text");
         must(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_GCM_SET_TAG, kTagSize, tag.data()), "tag");
         unsigned char none[kTagSize];
         return EVP_DecryptFinal_ex(context, none, &done) > 0;
