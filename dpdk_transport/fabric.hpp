@@ -1,5 +1,6 @@
 // What the layers above see of the links: messages to peers, reliable, in order within a stream
-// (core/stream.hpp; docs/PROTOCOL.md, "Order and urgency"), each delivered once. One thread (the data plane) owns a Fabric and calls everything here.
+// (core/stream.hpp; docs/PROTOCOL.md, "Order and urgency"), each delivered once. One thread (the
+// data plane) owns a Fabric and calls everything here.
 #pragma once
 
 #include <functional>

@@ -115,7 +115,8 @@ Result<std::unique_ptr<Wire>> fabric_wire(const std::string& name, Port& port, i
     options.timing.connect_timeout = Duration::zero();
     std::vector<std::unique_ptr<Port>> ports;
     ports.push_back(std::make_unique<BorrowedPort>(port));
-    VSMP_TRY_ASSIGN(std::unique_ptr<Fabric> fabric, make_fabric(options, std::move(ports), std::move(sealer)));
+    VSMP_TRY_ASSIGN(std::unique_ptr<Fabric> fabric,
+                    make_fabric(options, std::move(ports), std::move(sealer)));
     return std::unique_ptr<Wire>{std::make_unique<FabricWire>(name, std::move(fabric), self)};
 }
 

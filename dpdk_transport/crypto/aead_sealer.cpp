@@ -94,7 +94,7 @@ enum class Use : std::uint8_t { seal, open };
 class Cipher {
   public:
     Cipher(Use use, const DerivedKey& key) : context_(EVP_CIPHER_CTX_new()) {
-            const auto* raw = octets(key);
+        const auto* raw = octets(key);
         if (use == Use::seal)
             must(EVP_EncryptInit_ex2(context_.get(), EVP_aes_256_gcm(), raw, nullptr, nullptr),
                  "AES-256-GCM");
@@ -245,8 +245,8 @@ std::optional<ByteView> GcmSealer::open(NodeId peer, ByteView header, ByteView s
     }
     Incoming& known = incoming_[peer];
     const bool current = known.cipher && known.session == name.session && known.key == name.key;
-    if (known.cipher && (name.session < known.session ||
-                         (current && known.window.seen(name.counter)))) {
+    if (known.cipher &&
+        (name.session < known.session || (current && known.window.seen(name.counter)))) {
         ++counters_.replayed;
         return std::nullopt;
     }

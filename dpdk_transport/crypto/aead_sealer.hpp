@@ -7,11 +7,12 @@
 //    8  session of the sender       8    |
 //
 // Frames of one sender to one receiver have a key of their own, derived from the cluster's (HKDF
-// with SHA-256, RFC 5869) with the session as salt and guest, sender and receiver as info; the nonce
-// is the counter, which never repeats in a session. A session is the wall-clock time of its start in
-// nanoseconds, so each start of a node and each change of keys has another; a receiver takes no
-// session older than the newest it has heard of a peer, which is what keeps frames recorded earlier
-// from being played again. A node whose clock was set back is refused until its clock has caught up.
+// with SHA-256, RFC 5869) with the session as salt and guest, sender and receiver as info; the
+// nonce is the counter, which never repeats in a session. A session is the wall-clock time of its
+// start in nanoseconds, so each start of a node and each change of keys has another; a receiver
+// takes no session older than the newest it has heard of a peer, which is what keeps frames
+// recorded earlier from being played again. A node whose clock was set back is refused until its
+// clock has caught up.
 #pragma once
 
 #include <functional>

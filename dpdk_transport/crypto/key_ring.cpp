@@ -20,8 +20,7 @@ std::optional<ClusterKey> parse_key(std::string_view line) {
     const std::string_view number = line.substr(0, space);
     std::string_view digits = line.substr(space + 1);
     ClusterKey key;
-    const auto [end, wrong] =
-        std::from_chars(number.data(), number.data() + number.size(), key.id);
+    const auto [end, wrong] = std::from_chars(number.data(), number.data() + number.size(), key.id);
     if (wrong != std::errc{} || end != number.data() + number.size() || key.id == 0)
         return std::nullopt;
     if (digits.size() != 2 * key.bytes.size()) return std::nullopt;
@@ -73,9 +72,8 @@ Result<KeyFile> KeyFile::open(const std::string& path) {
     if (size < 0) return Error::from_errno(what);
     auto keys = parse_keys(std::string_view{text}.substr(0, static_cast<std::size_t>(size)));
     if (!keys) return keys.error().in(what);
-    return KeyFile{path,
-                   {status.st_ino, status.st_mtim.tv_sec, status.st_mtim.tv_nsec},
-                   *std::move(keys)};
+    return KeyFile{
+        path, {status.st_ino, status.st_mtim.tv_sec, status.st_mtim.tv_nsec}, *std::move(keys)};
 }
 
 std::optional<KeyRing> KeyFile::newer() {

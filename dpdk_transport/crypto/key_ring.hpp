@@ -27,7 +27,8 @@ struct KeyRing {
     const ClusterKey* find(std::uint16_t id) const;
 };
 
-// Empty lines and those that begin with '#' do not count. Errors name the line, never what is in it.
+// Empty lines and those that begin with '#' do not count. Errors name the line, never what is in
+// it.
 Result<KeyRing> parse_keys(std::string_view text);
 
 // Refuses a file that others than its owner may read.

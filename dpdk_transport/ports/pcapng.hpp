@@ -1,5 +1,5 @@
-// Writes frames to a pcapng file (draft-ietf-opsawg-pcapng), as Wireshark reads it: one section, one
-// Ethernet interface, times in nanoseconds. One thread.
+// Writes frames to a pcapng file (draft-ietf-opsawg-pcapng), as Wireshark reads it: one section,
+// one Ethernet interface, times in nanoseconds. One thread.
 #pragma once
 
 #include <chrono>

@@ -126,28 +126,27 @@ TEST_P(FrameDamage, IsRejected) {
     EXPECT_EQ(std::get<NotOurs>(result), GetParam().expected);
 }
 
-INSTANTIATE_TEST_SUITE_P(Fields, FrameDamage,
-                         testing::Values(
-                             Damage{"EtherType", 13, 0xb6, NotOurs::other_ethertype},
-                             Damage{"Kind", field::kKind, 0, NotOurs::malformed},
-                             Damage{"KindTooLarge", field::kKind, 7, NotOurs::malformed},
-                             Damage{"FromOutside", field::kFrom, 3, NotOurs::malformed},
-                             Damage{"FromMyself", field::kFrom, 2, NotOurs::malformed},
-                             Damage{"To", field::kTo, 0, NotOurs::other_destination},
-                             Damage{"Guest", field::kGuest, 0, NotOurs::other_guest},
-                             Damage{"Cluster", field::kCluster, 9, NotOurs::other_cluster},
-                             Damage{"LengthPastEnd", field::kLength, 5, NotOurs::malformed},
-                             Damage{"LengthHuge", field::kLength + 1, 0xff, NotOurs::malformed},
-                             Damage{"UnknownFlag", field::kFlags, 8, NotOurs::malformed},
-                             Damage{"Unsealed", field::kFlags, 2, NotOurs::unprotected},
-                             Damage{"Channel", field::kChannel, 8, NotOurs::malformed},
-                             Damage{"ChannelZero", field::kChannel, 0, NotOurs::malformed},
-                             Damage{"OffsetPastEnd", field::kOffset, 1, NotOurs::malformed},
-                             Damage{"TotalTooSmall", field::kTotal, 3, NotOurs::malformed},
-                             Damage{"TotalTooLarge", field::kTotal + 1, 0xff, NotOurs::malformed},
-                             Damage{"ChecksumWithoutFlag", field::kChecksum, 1,
-                                    NotOurs::malformed}),
-                         [](const auto& parameter) { return parameter.param.what; });
+INSTANTIATE_TEST_SUITE_P(
+    Fields, FrameDamage,
+    testing::Values(Damage{"EtherType", 13, 0xb6, NotOurs::other_ethertype},
+                    Damage{"Kind", field::kKind, 0, NotOurs::malformed},
+                    Damage{"KindTooLarge", field::kKind, 7, NotOurs::malformed},
+                    Damage{"FromOutside", field::kFrom, 3, NotOurs::malformed},
+                    Damage{"FromMyself", field::kFrom, 2, NotOurs::malformed},
+                    Damage{"To", field::kTo, 0, NotOurs::other_destination},
+                    Damage{"Guest", field::kGuest, 0, NotOurs::other_guest},
+                    Damage{"Cluster", field::kCluster, 9, NotOurs::other_cluster},
+                    Damage{"LengthPastEnd", field::kLength, 5, NotOurs::malformed},
+                    Damage{"LengthHuge", field::kLength + 1, 0xff, NotOurs::malformed},
+                    Damage{"UnknownFlag", field::kFlags, 8, NotOurs::malformed},
+                    Damage{"Unsealed", field::kFlags, 2, NotOurs::unprotected},
+                    Damage{"Channel", field::kChannel, 8, NotOurs::malformed},
+                    Damage{"ChannelZero", field::kChannel, 0, NotOurs::malformed},
+                    Damage{"OffsetPastEnd", field::kOffset, 1, NotOurs::malformed},
+                    Damage{"TotalTooSmall", field::kTotal, 3, NotOurs::malformed},
+                    Damage{"TotalTooLarge", field::kTotal + 1, 0xff, NotOurs::malformed},
+                    Damage{"ChecksumWithoutFlag", field::kChecksum, 1, NotOurs::malformed}),
+    [](const auto& parameter) { return parameter.param.what; });
 
 TEST(Frame, ChecksumIsThatOfTheStandard) {
     // RFC 3720, appendix B.4.

@@ -37,19 +37,19 @@ class LinkTest : public testing::Test {
         Frames frames;
         link.tick(now);
         while (const Link::Outgoing* outgoing = link.next(now)) {
-            frames.push_back({outgoing->path, outgoing->header,
+            frames.push_back({outgoing->path,
+                              outgoing->header,
                               {outgoing->payload.begin(), outgoing->payload.end()}});
             link.transmitted(now);
         }
         return frames;
     }
     void give(Link& link, const Wire& frame) {
-        link.receive(frame.path, frame.header, frame.payload, now,
-                     [&](Channel, ByteView payload) {
-                         std::string text;
-                         for (std::byte byte : payload) text += static_cast<char>(byte);
-                         got.push_back(text);
-                     });
+        link.receive(frame.path, frame.header, frame.payload, now, [&](Channel, ByteView payload) {
+            std::string text;
+            for (std::byte byte : payload) text += static_cast<char>(byte);
+            got.push_back(text);
+        });
     }
     void give(Link& link, const Frames& frames) {
         for (const Wire& frame : frames) give(link, frame);

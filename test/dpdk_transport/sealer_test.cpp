@@ -69,9 +69,9 @@ TEST(Sealer, OpensWhatWasSealed) {
         EXPECT_EQ(b.open(0, kHeader, sealed), payload);
     }
     const Bytes sealed = a.seal(1, kHeader, kPayloadBytes);
-    EXPECT_EQ(std::search(sealed.begin(), sealed.end(), kPayloadBytes.begin(),
-                          kPayloadBytes.begin() + 8),
-              sealed.end());
+    EXPECT_EQ(
+        std::search(sealed.begin(), sealed.end(), kPayloadBytes.begin(), kPayloadBytes.begin() + 8),
+        sealed.end());
 }
 
 TEST(Sealer, EveryFlippedBitIsFound) {
@@ -95,7 +95,8 @@ TEST(Sealer, TruncationIsRejected) {
     Node a{0}, b{1};
     const Bytes sealed = a.seal(1, kHeader, kPayloadBytes);
     for (std::size_t size = 0; size < sealed.size(); ++size)
-        EXPECT_FALSE(b.open(0, kHeader, Bytes(sealed.begin(), sealed.begin() + static_cast<std::ptrdiff_t>(size))));
+        EXPECT_FALSE(b.open(
+            0, kHeader, Bytes(sealed.begin(), sealed.begin() + static_cast<std::ptrdiff_t>(size))));
 }
 
 TEST(Sealer, NothingIsTakenTwiceAndReorderingIsFine) {
@@ -176,8 +177,8 @@ TEST(KeyRing, SaysWhichLineIsWrong) {
     EXPECT_EQ(error("# of the lab\n\n1 " + digits + "\n2 " + digits), "");
     const std::string wrong = ": not a number from 1 to 65535 and 64 hexadecimal digits";
     for (const std::string& line :
-         {std::string{"1"}, "0 " + digits, "65536 " + digits, "1 " + digits + "0", "1 " + digits.substr(1),
-          "1 x" + digits.substr(1), "a " + digits})
+         {std::string{"1"}, "0 " + digits, "65536 " + digits, "1 " + digits + "0",
+          "1 " + digits.substr(1), "1 x" + digits.substr(1), "a " + digits})
         EXPECT_EQ(error("\n" + line), "line 2" + wrong) << line;
     EXPECT_EQ(error("1 " + digits + "\n1 " + digits), "line 2: a second key of that number");
     EXPECT_EQ(error("#\n"), "no key in it");
@@ -220,15 +221,14 @@ TEST(Sealer, FabricsWithTheKeyTalkAndOthersAreNotHeard) {
     for (std::uint8_t i = 0; i < 3; ++i) {
         std::vector<std::unique_ptr<Port>> one;
         one.push_back(std::move(ports[i]));
-        nodes.push_back(*make_fabric({.self = NodeId{i}, .node_count = 3, .guest = 7,
-                                      .incarnation = i + 1u},
-                                     std::move(one),
-                                     make_aead_sealer({.self = NodeId{i},
-                                                       .guest = 7,
-                                                       .keys = ring({static_cast<std::uint16_t>(i < 2 ? 1 : 2)}),
-                                                       .newer_keys = {},
-                                                       .session_clock = {},
-                                                       .clock = {}})));
+        nodes.push_back(*make_fabric(
+            {.self = NodeId{i}, .node_count = 3, .guest = 7, .incarnation = i + 1u}, std::move(one),
+            make_aead_sealer({.self = NodeId{i},
+                              .guest = 7,
+                              .keys = ring({static_cast<std::uint16_t>(i < 2 ? 1 : 2)}),
+                              .newer_keys = {},
+                              .session_clock = {},
+                              .clock = {}})));
     }
     const Bytes page(4096, std::byte{3});
     for (int i = 0; i < 50; ++i) nodes[0]->send(NodeId{1}, Channel::test, page);
