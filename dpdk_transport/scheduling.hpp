@@ -13,11 +13,11 @@ enum class Scheduling : std::uint8_t {
     automatic,  // nice where it is permitted, else normal
     normal,     // as the process was started
     nice,       // nice -10; CAP_SYS_NICE or RLIMIT_NICE
-    fifo,       // SCHED_FIFO 1: before everything that is not real-time; CAP_SYS_NICE or RLIMIT_RTPRIO
+    fifo,  // SCHED_FIFO 1: before everything that is not real-time; CAP_SYS_NICE or RLIMIT_RTPRIO
 };
 
-// Of the calling thread alone; threads that it starts later get the same. An error when the class is
-// not permitted (never for automatic and normal): nothing has changed then.
+// Of the calling thread alone; threads that it starts later get the same. An error when the class
+// is not permitted (never for automatic and normal): nothing has changed then.
 Result<> schedule_this_thread(Scheduling scheduling);
 
 }  // namespace vsmp::fabric

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "dpdk_transport/bench/network_sandbox.hpp"
+#include "dpdk_transport/crypto/aead_sealer.hpp"
 #include "dpdk_transport/ports/memory_port.hpp"
 #include "dpdk_transport/ports/open_port.hpp"
 
@@ -99,10 +100,23 @@ Result<UniqueFd> tcp_socket(const Stage& stage, Meeting& meeting) {
     return socket;
 }
 
+std::unique_ptr<FrameSealer> make_sealer(int self) {
+    KeyRing keys;
+    keys.keys.push_back({.id = 1, .bytes = {}});  // any key costs the same
+    return make_aead_sealer({.self = NodeId{static_cast<std::uint8_t>(self)},
+                             .guest = 1,
+                             .keys = std::move(keys),
+                             .newer_keys = {},
+                             .session_clock = {},
+                             .clock = {}});
+}
+
 Result<> add_wires(const Stage& stage, End& end, int self, const MacAddress& peer) {
     end.wires.push_back(bare_port_wire(*end.port, peer));
     VSMP_TRY_ASSIGN(auto fabric, fabric_wire("fabric", *end.port, self));
     end.wires.push_back(std::move(fabric));
+    VSMP_TRY_ASSIGN(auto sealed, fabric_wire("fabric_sealed", *end.port, self, make_sealer(self)));
+    end.wires.push_back(std::move(sealed));
     end.wires.push_back(shared_memory_wire(stage.rings, self));
     return {};
 }

@@ -24,7 +24,7 @@ std::string to_string(BenchPort port);
 struct End {
     std::shared_ptr<Eal> eal;
     std::unique_ptr<Port> port;
-    std::vector<std::unique_ptr<Wire>> wires;  // the bare port first, then the fabric
+    std::vector<std::unique_ptr<Wire>> wires;  // the bare port, the fabric, sealed too, and others
 
     Wire* find(const std::string& name);
 };

@@ -37,16 +37,15 @@ std::string round_trip_table(const json& port) {
 
 std::string stream_table(const json& port) {
     std::string text = "  one way, as fast as it goes\n";
-    text += fmt::format("  {:<22}{:>8}{:>12}{:>14}{:>16}{:>10}\n", "", "size", "Gbit/s", "messages/s",
-                        "CPU us/message", "lost");
+    text += fmt::format("  {:<22}{:>8}{:>12}{:>14}{:>16}{:>10}\n", "", "size", "Gbit/s",
+                        "messages/s", "CPU us/message", "lost");
     for (const auto& [name, wire] : port.at("wires").items())
         for (const json& size : port.at("stream_sizes")) {
             const json& one = wire.at("stream").at(size.dump());
-            text += fmt::format("  {:<22}{:>8}{:>12.2f}{:>14.0f}{:>16.2f}{:>10}\n", name,
-                                size.get<int>(), one.at("gbit_s").get<double>(),
-                                one.at("messages_s").get<double>(),
-                                one.at("cpu_us_per_message").get<double>(),
-                                one.at("lost").get<std::uint64_t>());
+            text += fmt::format(
+                "  {:<22}{:>8}{:>12.2f}{:>14.0f}{:>16.2f}{:>10}\n", name, size.get<int>(),
+                one.at("gbit_s").get<double>(), one.at("messages_s").get<double>(),
+                one.at("cpu_us_per_message").get<double>(), one.at("lost").get<std::uint64_t>());
         }
     return text;
 }
@@ -57,7 +56,8 @@ std::string ratio_table(const json& port) {
         for (const auto& [name, ratios] : port.at(what).items()) {
             text += fmt::format("  {:<22}{:<18}", name, what);
             for (const auto& [size, ratio] : ratios.items())
-                text += fmt::format("{:>16}", fmt::format("{} B: {:.2f}", size, ratio.get<double>()));
+                text +=
+                    fmt::format("{:>16}", fmt::format("{} B: {:.2f}", size, ratio.get<double>()));
             text += "\n";
         }
     return text;

@@ -26,8 +26,7 @@ class UdpWire final : public Wire {
     std::size_t poll(const Receive& receive) override {
         std::size_t count = 0;
         for (; count < kBurst; ++count) {
-            const ssize_t got =
-                ::recv(socket_.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
+            const ssize_t got = ::recv(socket_.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
             if (got < 0) break;
             receive(ByteView{buffer_}.first(static_cast<std::size_t>(got)));
         }
@@ -61,8 +60,8 @@ class TcpWire final : public Wire {
     }
     std::size_t poll(const Receive& receive) override {
         send_rest();
-        const ssize_t got = ::recv(socket_.get(), input_.data() + filled_,
-                                   input_.size() - filled_, MSG_DONTWAIT);
+        const ssize_t got =
+            ::recv(socket_.get(), input_.data() + filled_, input_.size() - filled_, MSG_DONTWAIT);
         if (got <= 0) return 0;
         filled_ += static_cast<std::size_t>(got);
         std::size_t at = 0;

@@ -20,9 +20,9 @@ class Meeting {
         std::array<std::atomic<std::uint32_t>, 2> arrivals;
         std::atomic<std::uint32_t> failed;
         // One job's; cleared by begin_job().
-        std::atomic<std::uint32_t> done;      // the end with the clock has what it wants
-        std::atomic<std::uint64_t> sent;      // valid once done
-        std::atomic<std::uint64_t> received;  // highest sequence that arrived, + 1
+        std::atomic<std::uint32_t> done;            // the end with the clock has what it wants
+        std::atomic<std::uint64_t> sent;            // valid once done
+        std::atomic<std::uint64_t> received;        // highest sequence that arrived, + 1
         std::atomic<std::uint64_t> messages, lost;  // at the receiver, once it has left the job
         std::array<std::atomic<std::uint64_t>, 2> cpu_ns;
         static constexpr std::size_t kMaxChunks = 8192;

@@ -38,9 +38,9 @@ struct Samples {
 
 Result<> one_repeat(const BenchPlan& plan, Wire& wire, Meeting& meeting, Samples& samples) {
     for (std::size_t size : plan.round_trip_sizes) {
-        VSMP_TRY_ASSIGN(const auto taken,
-                        round_trips(wire, meeting,
-                                    {.size = size, .rounds = plan.rounds, .warm_up = 100}));
+        VSMP_TRY_ASSIGN(
+            const auto taken,
+            round_trips(wire, meeting, {.size = size, .rounds = plan.rounds, .warm_up = 100}));
         auto& all = samples.round_trips[key_of(size)];
         all.insert(all.end(), taken.begin(), taken.end());
     }
@@ -122,13 +122,13 @@ struct Class {
     const char* key;
     Scheduling scheduling;
 };
-constexpr Class kClasses[] = {{"normal", Scheduling::normal},
-                              {"nice", Scheduling::nice},
-                              {"fifo", Scheduling::fifo}};
+constexpr Class kClasses[] = {
+    {"normal", Scheduling::normal}, {"nice", Scheduling::nice}, {"fifo", Scheduling::fifo}};
 
 Result<json> under_hogs(const BenchPlan& plan, End& end, Meeting& meeting) {
     json found{{"size", kFaultSize},
-               {"interval_us", std::chrono::duration_cast<std::chrono::microseconds>(kFaultInterval).count()},
+               {"interval_us",
+                std::chrono::duration_cast<std::chrono::microseconds>(kFaultInterval).count()},
                {"spin_us", std::chrono::duration_cast<std::chrono::microseconds>(kSpin).count()}};
     std::map<std::string, std::map<std::string, std::vector<Duration>>> samples;
     const RoundTripJob job{.size = kFaultSize,
@@ -169,7 +169,8 @@ Duration process_cpu() {
 // Nothing is sent; both ends wait as a node does. DPDK's own threads count, too.
 Result<json> when_idle(const BenchPlan& plan, End& end, Meeting& meeting) {
     Wire* wire = end.find("fabric");
-    const RoundTripJob silent{.size = kFaultSize, .rounds = 1, .interval = plan.idle, .spin = kSpin};
+    const RoundTripJob silent{
+        .size = kFaultSize, .rounds = 1, .interval = plan.idle, .spin = kSpin};
     const Duration before = process_cpu();
     const Instant start = monotonic_now();
     VSMP_TRY(round_trips(*wire, meeting, silent));
@@ -181,12 +182,14 @@ Result<json> when_idle(const BenchPlan& plan, End& end, Meeting& meeting) {
     json cpu = json::array();
     for (const auto& end_percent : meeting.shared().cpu_ns)
         cpu.push_back(static_cast<double>(end_percent) / 1000);
-    const RoundTripJob job{.size = kFaultSize, .rounds = kWakeUps, .interval = kSilence, .spin = kSpin};
+    const RoundTripJob job{
+        .size = kFaultSize, .rounds = kWakeUps, .interval = kSilence, .spin = kSpin};
     VSMP_TRY_ASSIGN(const auto taken, round_trips(*wire, meeting, job));
-    return json{{"seconds", std::chrono::duration<double>(plan.idle).count()},
-                {"cpu_percent", cpu},
-                {"silence_ms", std::chrono::duration_cast<std::chrono::milliseconds>(kSilence).count()},
-                {"wake_up", summary(taken)}};
+    return json{
+        {"seconds", std::chrono::duration<double>(plan.idle).count()},
+        {"cpu_percent", cpu},
+        {"silence_ms", std::chrono::duration_cast<std::chrono::milliseconds>(kSilence).count()},
+        {"wake_up", summary(taken)}};
 }
 
 }  // namespace

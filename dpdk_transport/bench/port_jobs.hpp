@@ -11,10 +11,10 @@ namespace vsmp::fabric {
 struct BenchPlan {
     std::vector<std::size_t> round_trip_sizes{64, 4200, 8900};
     std::vector<std::size_t> stream_sizes{64, 4096, 4200, 8900};
-    std::size_t repeats = 5;        // of everything, interleaved
-    std::size_t rounds = 2000;      // round trips in one repeat
+    std::size_t repeats = 5;    // of everything, interleaved
+    std::size_t rounds = 2000;  // round trips in one repeat
     Duration stream = std::chrono::milliseconds(100);
-    std::size_t hog_rounds = 500;   // 0: no hogs
+    std::size_t hog_rounds = 500;              // 0: no hogs
     Duration idle = std::chrono::seconds(30);  // 0: not measured
 };
 

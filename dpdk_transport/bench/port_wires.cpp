@@ -81,8 +81,11 @@ class FabricWire final : public Wire {
         const auto deliver = [&](NodeId, Channel, ByteView payload) { receive(payload); };
         return fabric_->poll(monotonic_now(), deliver) ? 1 : 0;
     }
+    // Acknowledgements wait for a millisecond at most; what is due later are signs of life.
     bool settled() const override {
-        return fabric_->peer_state(peer_) == PeerState::up && !fabric_->next_deadline();
+        const auto next = fabric_->next_deadline();
+        return fabric_->peer_state(peer_) == PeerState::up &&
+               (!next || *next > monotonic_now() + std::chrono::milliseconds(2));
     }
     int wakeup_fd() const override { return fabric_->wakeup_fd(); }
     bool arm_wakeup() override { return fabric_->arm_wakeup(); }
@@ -102,7 +105,8 @@ std::unique_ptr<Wire> bare_port_wire(Port& port, const MacAddress& peer) {
     return std::make_unique<BarePort>(port, peer);
 }
 
-Result<std::unique_ptr<Wire>> fabric_wire(const std::string& name, Port& port, int self) {
+Result<std::unique_ptr<Wire>> fabric_wire(const std::string& name, Port& port, int self,
+                                          std::unique_ptr<FrameSealer> sealer) {
     FabricOptions options;
     options.self = NodeId{static_cast<std::uint8_t>(self)};
     options.node_count = 2;
@@ -111,7 +115,8 @@ Result<std::unique_ptr<Wire>> fabric_wire(const std::string& name, Port& port, i
     options.timing.connect_timeout = Duration::zero();
     std::vector<std::unique_ptr<Port>> ports;
     ports.push_back(std::make_unique<BorrowedPort>(port));
-    VSMP_TRY_ASSIGN(std::unique_ptr<Fabric> fabric, make_fabric(options, std::move(ports)));
+    VSMP_TRY_ASSIGN(std::unique_ptr<Fabric> fabric,
+                    make_fabric(options, std::move(ports), std::move(sealer)));
     return std::unique_ptr<Wire>{std::make_unique<FabricWire>(name, std::move(fabric), self)};
 }
 

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "dpdk_transport/core/frame_sealer.hpp"
 #include "dpdk_transport/fabric.hpp"
 #include "dpdk_transport/port.hpp"
 #include "proto/fd.hpp"
@@ -49,8 +50,10 @@ class Wire {
 // the wire. `peer` is the other port's MAC.
 std::unique_ptr<Wire> bare_port_wire(Port& port, const MacAddress& peer);
 
-// The fabric between nodes 0 and 1 on `port`, which outlives the wire.
-Result<std::unique_ptr<Wire>> fabric_wire(const std::string& name, Port& port, int self);
+// The fabric between nodes 0 and 1 on `port`, which outlives the wire. Both ends give the same
+// name, no two on one port, and a sealer with the same keys, or none.
+Result<std::unique_ptr<Wire>> fabric_wire(const std::string& name, Port& port, int self,
+                                          std::unique_ptr<FrameSealer> sealer = nullptr);
 
 // Kernel sockets that are connected already.
 std::unique_ptr<Wire> udp_wire(UniqueFd socket);

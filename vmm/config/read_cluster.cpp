@@ -146,6 +146,10 @@ Result<void> read_setting(const XmlElement& child, Cluster& cluster) {
         cluster.vlan = static_cast<std::uint16_t>(id);
         return {};
     }
+    if (child.name() == "fabric") {
+        VSMP_TRY_ASSIGN(cluster.fabric, read_fabric(child));
+        return {};
+    }
     if (child.name() == "spread") {
         VSMP_TRY(child.only_attributes({"mode"}));
         VSMP_TRY_ASSIGN(const std::string mode, child.required("mode"));

@@ -138,6 +138,25 @@ fabric::PeerCounters from_wire(const wire::LinkCounters& from) {
             .rejected = from.rejected()};
 }
 
+void to_wire(const FabricConfig& from, wire::FabricConfig& to) {
+    if (from.spin) to.set_spin_ns(static_cast<std::uint64_t>(from.spin->count()));
+    to.set_scheduling(static_cast<std::uint32_t>(from.scheduling));
+    to.set_key_file(from.key_file);
+    to.set_capture_folder(from.capture_folder);
+}
+
+Result<FabricConfig> from_wire(const wire::FabricConfig& from) {
+    if (from.spin_ns() > static_cast<std::uint64_t>(kMaxSpin.count()) ||
+        from.scheduling() > static_cast<std::uint32_t>(fabric::Scheduling::fifo))
+        return malformed("fabric");
+    FabricConfig fabric;
+    if (from.has_spin_ns()) fabric.spin = std::chrono::nanoseconds(from.spin_ns());
+    fabric.scheduling = static_cast<fabric::Scheduling>(from.scheduling());
+    fabric.key_file = from.key_file();
+    fabric.capture_folder = from.capture_folder();
+    return fabric;
+}
+
 }  // namespace
 
 void to_wire(const GuestConfig& from, wire::GuestConfig& to) {
@@ -163,6 +182,7 @@ void to_wire(const GuestConfig& from, wire::GuestConfig& to) {
     to.set_hold_ns(static_cast<std::uint64_t>(from.hold.count()));
     to.set_vlan(from.vlan);
     to.set_spread_round_robin(from.spread == Spread::round_robin);
+    to_wire(from.fabric, *to.mutable_fabric());
 }
 
 Result<GuestConfig> from_wire(const wire::GuestConfig& from) {
@@ -192,6 +212,7 @@ Result<GuestConfig> from_wire(const wire::GuestConfig& from) {
     guest.hold = std::chrono::nanoseconds(from.hold_ns());
     guest.vlan = static_cast<std::uint16_t>(from.vlan());
     guest.spread = from.spread_round_robin() ? Spread::round_robin : Spread::none;
+    VSMP_TRY_ASSIGN(guest.fabric, from_wire(from.fabric()));
     return guest;
 }
 

@@ -60,6 +60,8 @@ void DataPlane::stop() {
 }
 
 void DataPlane::run() {
+    if (const auto scheduled = fabric::schedule_this_thread(options_.scheduling); !scheduled)
+        fail(scheduled.error());
     while (!stopping_) {
         const Instant now = monotonic_now();
         bool worked = poll_fabric(now);

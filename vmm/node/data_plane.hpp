@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "dpdk_transport/fabric.hpp"
+#include "dpdk_transport/scheduling.hpp"
 #include "locality_ml/policy.hpp"
 #include "page_fault_broker/io/broker.hpp"
 #include "vmm/node/clock_sync.hpp"
@@ -87,6 +88,7 @@ struct DataPlaneOptions {
     std::uint64_t cpu_set = 0;                      // PilotOptions
     std::uint16_t cpus = 1;
     Duration spin = std::chrono::microseconds(20);  // polling before sleeping
+    fabric::Scheduling scheduling = fabric::Scheduling::normal;
 };
 
 struct DataPlaneCounters {

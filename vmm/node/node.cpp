@@ -48,6 +48,7 @@ std::uint64_t cpu_set_number(std::uint64_t host, const std::optional<cpu_set_t>&
 // Polling pays where every thread has a CPU. Where they are fewer, it keeps from its CPU the very
 // vCPU that was just given its page (it is woken on the CPU of who woke it).
 Duration spin_time(const NodeSetup& setup) {
+    if (setup.guest.fabric.spin) return *setup.guest.fabric.spin;
     const std::string& host = setup.guest.nodes[setup.self.value()].host;
     const auto nodes_here = static_cast<std::size_t>(std::ranges::count(
         setup.guest.nodes, host, [](const NodeConfig& node) { return node.host; }));
@@ -206,7 +207,8 @@ Result<void> NodeImpl::make_data_plane(std::uint64_t host) {
                          .host_id = host,
                          .cpu_set = cpu_set_number(host, cpus),
                          .cpus = static_cast<std::uint16_t>(cpus ? CPU_COUNT(&*cpus) : CPU_SETSIZE),
-                         .spin = spin_time(setup_)},
+                         .spin = spin_time(setup_),
+                         .scheduling = setup_.guest.fabric.scheduling},
         DataPlaneHooks{
             .vcpu_of_thread = [this](pid_t thread) { return vcpus_->vcpu_of_thread(thread); },
             .on_node_message = [this](NodeId from,
