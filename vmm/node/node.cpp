@@ -22,6 +22,7 @@
 #include "vmm/node/node_devices.hpp"
 #include "vmm/node/node_vcpus.hpp"
 #include "vmm/node/policy_decision.hpp"
+#include "vmm/node/policy_trace.hpp"
 #include "vmm/node/short_slices.hpp"
 
 namespace vsmp {
@@ -112,11 +113,13 @@ Result<void> NodeImpl::open() {
     VSMP_TRY(kvm::install_kick_handler());
     VSMP_TRY_ASSIGN(const std::uint64_t host, host_id());
     VSMP_TRY(make_memory());
-    VSMP_TRY_ASSIGN(policy_, locality::make_policy(setup_.guest.policy,
-                                                   {.self = setup_.self,
-                                                    .node_count = setup_.guest.nodes.size(),
-                                                    .vcpu_count = setup_.guest.vcpu_count,
-                                                    .page_count = layout_->page_count()}));
+    const locality::PolicySetup policy_setup{.self = setup_.self,
+                                             .node_count = setup_.guest.nodes.size(),
+                                             .vcpu_count = setup_.guest.vcpu_count,
+                                             .page_count = layout_->page_count()};
+    VSMP_TRY_ASSIGN(policy_, locality::make_policy(setup_.guest.policy, policy_setup));
+    VSMP_TRY_ASSIGN(policy_,
+                    record_if_asked(std::move(policy_), policy_setup, setup_.guest.policy));
     VSMP_TRY_ASSIGN(fabric_, open_links(setup_));
     make_devices();
     make_vcpus();
