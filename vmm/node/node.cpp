@@ -22,6 +22,7 @@
 #include "vmm/node/node_devices.hpp"
 #include "vmm/node/node_vcpus.hpp"
 #include "vmm/node/policy_decision.hpp"
+#include "vmm/node/policy_trace.hpp"
 #include "vmm/node/short_slices.hpp"
 
 namespace vsmp {
@@ -76,6 +77,7 @@ class NodeImpl final : public Node {
 
   private:
     bool is_device_node() const { return setup_.self == NodeId{0}; }
+    locality::PolicySetup policy_setup() const;
     Result<std::unique_ptr<locality::Policy>> new_policy(const std::string& name) const;
     Result<void> make_memory();
     void make_devices();
@@ -115,18 +117,25 @@ Result<void> NodeImpl::open() {
     VSMP_TRY(kvm::install_kick_handler());
     VSMP_TRY_ASSIGN(const std::uint64_t host, host_id());
     VSMP_TRY(make_memory());
+    // Only the policy that the guest begins with is recorded, not one that it is given later.
     VSMP_TRY_ASSIGN(policy_, new_policy(setup_.guest.policy));
+    VSMP_TRY_ASSIGN(policy_,
+                    record_if_asked(std::move(policy_), policy_setup(), setup_.guest.policy));
     VSMP_TRY_ASSIGN(fabric_, open_links(setup_));
     make_devices();
     make_vcpus();
     return make_data_plane(host);
 }
 
+locality::PolicySetup NodeImpl::policy_setup() const {
+    return {.self = setup_.self,
+            .node_count = setup_.guest.nodes.size(),
+            .vcpu_count = setup_.guest.vcpu_count,
+            .page_count = layout_->page_count()};
+}
+
 Result<std::unique_ptr<locality::Policy>> NodeImpl::new_policy(const std::string& name) const {
-    return locality::make_policy(name, {.self = setup_.self,
-                                        .node_count = setup_.guest.nodes.size(),
-                                        .vcpu_count = setup_.guest.vcpu_count,
-                                        .page_count = layout_->page_count()});
+    return locality::make_policy(name, policy_setup());
 }
 
 Result<void> NodeImpl::make_memory() {
