@@ -103,8 +103,7 @@ void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Inst
     settle(now);
 }
 
-void Broker::prefetch(std::span<const PageNumber> pages, Access access, MapAhead map,
-                      Instant now) {
+void Broker::prefetch(std::span<const PageNumber> pages, Access access, MapAhead map, Instant now) {
     if (fabric_ && fabric_->congested()) return;
     for (PageNumber page : pages.first(std::min(pages.size(), kMaxPrefetch))) {
         if (page.value() >= homes_.page_count() || permits(page, access)) continue;
@@ -301,7 +300,8 @@ void Broker::tell_if_wanted(const LocalPage& page, const LocalEvent& event, Inst
     switch (event.message.kind) {
         case MessageKind::forward_read:
             if (page.permission == Permission::exclusive)
-                observer_->on_wanted(event.message.page, Access::read, event.message.requester, now);
+                observer_->on_wanted(event.message.page, Access::read, event.message.requester,
+                                     now);
             return;
         case MessageKind::forward_write:
         case MessageKind::invalidate:
