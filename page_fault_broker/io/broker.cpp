@@ -70,8 +70,7 @@ void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Inst
     settle();
 }
 
-void Broker::prefetch(std::span<const PageNumber> pages, Access access, MapAhead map,
-                      Instant now) {
+void Broker::prefetch(std::span<const PageNumber> pages, Access access, MapAhead map, Instant now) {
     if (fabric_ && fabric_->congested()) return;
     now_ = now;
     for (PageNumber page : pages.first(std::min(pages.size(), kMaxPrefetch))) {
@@ -362,7 +361,8 @@ void Broker::tell_if_wanted(const LocalPage& page, const LocalEvent& event) {
     switch (event.message.kind) {
         case MessageKind::forward_read:
             if (page.permission == Permission::exclusive)
-                observer_->on_wanted(event.message.page, Access::read, event.message.requester, now_);
+                observer_->on_wanted(event.message.page, Access::read, event.message.requester,
+                                     now_);
             return;
         case MessageKind::forward_write:
         case MessageKind::invalidate:

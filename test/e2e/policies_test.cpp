@@ -27,8 +27,7 @@ TEST_P(Policies, BounceLosesNoUpdate) {
 
 // Pages of both nodes, so that whoever is on one lacks those of the other.
 TEST_P(Policies, ScanSeesWhatOthersWrote) {
-    MicroGuest guest{
-        machine(), "scan", {(16u << 20) - 32 * 4096, 64, 8, 7}, Begin::at_once};
+    MicroGuest guest{machine(), "scan", {(16u << 20) - 32 * 4096, 64, 8, 7}, Begin::at_once};
     ASSERT_TRUE(guest.ends_well()) << guest.transcript();
     EXPECT_EQ(guest.reports(0, 1), guest.reports(1, 1));
 }
@@ -46,7 +45,7 @@ TEST_P(Policies, VsmpctlExplains) {
     ASSERT_TRUE(guest.ends_well()) << guest.transcript();
 }
 
-INSTANTIATE_TEST_SUITE_P(Names, Policies, testing::Values("always-ship", "threshold"),
+INSTANTIATE_TEST_SUITE_P(Names, Policies, testing::Values("always-ship", "threshold", "learned"),
                          [](const auto& param) {
                              std::string name = param.param;
                              std::replace(name.begin(), name.end(), '-', '_');

@@ -82,8 +82,8 @@ inline void write_msr_and_halt(u32 index, u64 value) {
     while (done == 0)
         asm volatile("int3"
                      : "+r"(done)
-                     : "c"(index), "a"(static_cast<u32>(value)),
-                       "d"(static_cast<u32>(value >> 32)), "r"(operation)
+                     : "c"(index), "a"(static_cast<u32>(value)), "d"(static_cast<u32>(value >> 32)),
+                       "r"(operation)
                      : "memory");
 }
 

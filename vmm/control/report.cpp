@@ -144,8 +144,7 @@ std::string stats_table(const wire::ControlReply::Stats& stats) {
 }
 
 std::string explanation_text(const wire::ControlReply::Explanation& explanation) {
-    std::string out =
-        fmt::format("guest {}, vCPU {}\n", explanation.guest(), explanation.vcpu());
+    std::string out = fmt::format("guest {}, vCPU {}\n", explanation.guest(), explanation.vcpu());
     for (const auto& node : explanation.nodes()) {
         const wire::PolicyDecision& decision = node.decision();
         out += fmt::format("node {}{}: {}", node.id(), node.here() ? " (it is here)" : "",
@@ -186,8 +185,7 @@ std::string explanation_json(const wire::ControlReply::Explanation& explanation)
         }
         nodes.push_back(std::move(one));
     }
-    return dump(
-        {{"guest", explanation.guest()}, {"vcpu", explanation.vcpu()}, {"nodes", nodes}});
+    return dump({{"guest", explanation.guest()}, {"vcpu", explanation.vcpu()}, {"nodes", nodes}});
 }
 
 std::string status_json(const wire::ControlReply::Status& status) {

@@ -58,8 +58,7 @@ InterruptMailbox::Contents VcpuRunner::wait_for_work() {
     const auto deadline = activity() == Activity::halted ? apic_.next_deadline() : std::nullopt;
     const Instant since = monotonic_now();
     idle_since_.store(since, std::memory_order_relaxed);
-    auto contents =
-        mailbox_.wait(deadline ? std::optional(host_time_of(*deadline)) : std::nullopt);
+    auto contents = mailbox_.wait(deadline ? std::optional(host_time_of(*deadline)) : std::nullopt);
     // In this order: read between the two, the time shows too short for once, not too long.
     idle_since_.store(kBusy, std::memory_order_relaxed);
     idle_.store(idle_.load(std::memory_order_relaxed) + (monotonic_now() - since),

@@ -83,9 +83,9 @@ struct DataPlaneOptions {
     NodeId self;
     std::size_t node_count = 1;
     std::size_t vcpu_count = 1;
-    std::uint64_t guest_tsc_offset = 0;             // node 0 decides it; others learn it
-    std::uint64_t host_id = 0;                      // of the running host kernel
-    std::uint64_t cpu_set = 0;                      // PilotOptions
+    std::uint64_t guest_tsc_offset = 0;  // node 0 decides it; others learn it
+    std::uint64_t host_id = 0;           // of the running host kernel
+    std::uint64_t cpu_set = 0;           // PilotOptions
     std::uint16_t cpus = 1;
     Duration spin = std::chrono::microseconds(20);  // polling before sleeping
     fabric::Scheduling scheduling = fabric::Scheduling::normal;

@@ -60,13 +60,13 @@ Pilot::Course Pilot::on_fault(const Userfault& fault, VcpuId vcpu, Instant now) 
     ++counters_.decisions;
     const locality::Decision decision =
         policy_->decide({.vcpu = vcpu,
-                        .page = fault.page,
-                        .access = fault.access,
-                        .location = location,
-                        .mobility = directory_.is_here(vcpu) ? locality::Mobility::free
-                                                             : locality::Mobility::stuck,
-                        .code = {},
-                        .now = now});
+                         .page = fault.page,
+                         .access = fault.access,
+                         .location = location,
+                         .mobility = directory_.is_here(vcpu) ? locality::Mobility::free
+                                                              : locality::Mobility::stuck,
+                         .code = {},
+                         .now = now});
     if (const auto* ship_to = std::get_if<locality::Ship>(&decision)) {
         if (ship(vcpu, ship_to->to, now)) {
             ++counters_.ships_by_fault;
@@ -144,10 +144,10 @@ void Pilot::on_obtained(coherence::Claimant claimant, PageNumber page, Instant n
     std::optional<Awaited>& awaited = here_[claimant.value()].awaited;
     if (!awaited || awaited->page != page) return;
     policy_->observe(locality::Fetched{.vcpu = VcpuId{static_cast<std::uint16_t>(claimant.value())},
-                                      .page = page,
-                                      .from = awaited->from,
-                                      .cost = now - awaited->since,
-                                      .now = now});
+                                       .page = page,
+                                       .from = awaited->from,
+                                       .cost = now - awaited->since,
+                                       .now = now});
     awaited.reset();
 }
 
@@ -204,8 +204,8 @@ float Pilot::busy_share(VcpuId vcpu, Instant now) {
     const Duration idle = hooks_.idle_time(vcpu);
     const Duration passed = now - here.looked_at;
     if (passed < kTick / 2) return busy_[vcpu.value()];
-    const float share = static_cast<float>((idle - here.idle_before).count()) /
-                        static_cast<float>(passed.count());
+    const float share =
+        static_cast<float>((idle - here.idle_before).count()) / static_cast<float>(passed.count());
     here.idle_before = idle;
     here.looked_at = now;
     return 1 - std::clamp(share, 0.0f, 1.0f);

@@ -104,10 +104,10 @@ class Pilot final : public BrokerObserver {
     locality::Policy* policy_;
     Broker& broker_;
     VcpuDirectory& directory_;
-    std::vector<Here> here_;               // by vCPU
-    std::vector<float> busy_;              // by vCPU, of the last tick
-    std::vector<LoadReport> loads_;        // by node
-    std::vector<locality::NodeLoad> told_; // the same, as policies want it
+    std::vector<Here> here_;                // by vCPU
+    std::vector<float> busy_;               // by vCPU, of the last tick
+    std::vector<LoadReport> loads_;         // by node
+    std::vector<locality::NodeLoad> told_;  // the same, as policies want it
     std::vector<Probe> probes_;
     locality::PageList ahead_;  // of the decision just made
     VcpuId ahead_for_;

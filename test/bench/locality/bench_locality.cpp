@@ -39,8 +39,7 @@ double ticks_per_ms() {
 
 // A row is meant by its name or the beginning of it.
 bool wanted(const Settings& settings, const LoadFile& load) {
-    return settings.rows.empty() ||
-           std::ranges::any_of(settings.rows, [&](const std::string& row) {
+    return settings.rows.empty() || std::ranges::any_of(settings.rows, [&](const std::string& row) {
                return load.row.starts_with(row);
            });
 }
@@ -60,7 +59,8 @@ Result<LocalityReport> measure(const Settings& settings, const std::string& fold
                 run.policy = policy;
                 auto result = run_load(load, run);
                 if (!result) return result.error().in(load.row + ", " + policy);
-                std::fprintf(stderr, "round %u of %u: %-15s %-13s %8.3f s %7llu fetches %5llu ships\n",
+                std::fprintf(stderr,
+                             "round %u of %u: %-15s %-13s %8.3f s %7llu fetches %5llu ships\n",
                              round + 1, settings.runs, load.row.c_str(), policy.c_str(),
                              result->seconds, static_cast<unsigned long long>(result->fetches),
                              static_cast<unsigned long long>(result->ships));

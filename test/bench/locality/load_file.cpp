@@ -60,7 +60,8 @@ Result<void> set(LoadFile& load, const std::string& key, const std::string& valu
 }  // namespace
 
 unsigned LoadFile::nodes() const {
-    const unsigned last = std::max(*std::ranges::max_element(begin), *std::ranges::max_element(data));
+    const unsigned last =
+        std::max(*std::ranges::max_element(begin), *std::ranges::max_element(data));
     return std::max(2u, last + 1);
 }
 

@@ -61,10 +61,9 @@ std::string guest_xml(const LoadFile& load, const LoadRun& run) {
     for (unsigned node = 0; node < load.nodes(); ++node) {
         nodes += fmt::format(
             "<v:node id='{0}' cell='{0}' host='local'><v:link type='auto'/></v:node>", node);
-        const std::string cpus =
-            node == 0 ? fmt::format("cpus='0-{}'", load.begin.size() - 1) : "";
-        cells += fmt::format("<cell id='{}' {} memory='{}' unit='MiB'/>", node, cpus,
-                             load.memory_mib);
+        const std::string cpus = node == 0 ? fmt::format("cpus='0-{}'", load.begin.size() - 1) : "";
+        cells +=
+            fmt::format("<cell id='{}' {} memory='{}' unit='MiB'/>", node, cpus, load.memory_mib);
     }
     return fmt::format(
         "<domain type='kvm'><name>{}</name><metadata><v:cluster xmlns:v='urn:vsmp:domain:1'>"
@@ -131,11 +130,10 @@ Result<void> RunningLoad::start() {
     input_ = UniqueFd{::open(input.c_str(), O_RDWR | O_CLOEXEC)};
     if (!input_) return Error::from_errno("open " + input);
     VSMP_TRY_ASSIGN(const std::string node_program, pinning_program(run_));
-    const std::string command =
-        fmt::format("exec timeout {} '{}/vsmp-run' --local {} --node-program '{}' '{}' "
-                    "2>'{}/log' <'{}'",
-                    kTimeout_s, VSMP_PROGRAM_DIR, load_.nodes(), node_program, xml, run_.folder,
-                    input);
+    const std::string command = fmt::format(
+        "exec timeout {} '{}/vsmp-run' --local {} --node-program '{}' '{}' "
+        "2>'{}/log' <'{}'",
+        kTimeout_s, VSMP_PROGRAM_DIR, load_.nodes(), node_program, xml, run_.folder, input);
     console_ = Pipe{::popen(command.c_str(), "r")};
     if (!console_) return Error::from_errno("popen vsmp-run");
     return {};

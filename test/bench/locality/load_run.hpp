@@ -16,7 +16,6 @@ struct LoadRun {
     std::string name;    // of the guest, unique on this machine
     std::string folder;  // for its files; exists, and is its XDG_RUNTIME_DIR
     double ticks_per_ms = 0;
-
 };
 
 struct LoadResult {

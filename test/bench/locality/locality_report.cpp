@@ -78,8 +78,8 @@ double geometric_mean(const std::vector<double>& values) {
 double settled_after_ms(const std::vector<double>& slices) {
     const auto half = static_cast<std::ptrdiff_t>(slices.size() / 2);
     const double settled = median({slices.begin() + half, slices.end()});
-    const auto reached = std::ranges::find_if(
-        slices, [&](double units) { return units >= kSettled * settled; });
+    const auto reached =
+        std::ranges::find_if(slices, [&](double units) { return units >= kSettled * settled; });
     return kSliceMs * static_cast<double>(reached - slices.begin());
 }
 
@@ -113,11 +113,16 @@ std::string to_json(const LocalityReport& report) {
         for (const std::string& policy : report.policies) {
             const auto one = cell(report, row, policy);
             if (!one) continue;
-            Json entry{{"seconds", one->seconds},   {"fastest", one->fastest},
-                       {"slowest", one->slowest},   {"runs", one->runs},
-                       {"fetches", one->fetches},   {"ships", one->ships},
-                       {"bytes", one->bytes},       {"prefetched", one->prefetched},
-                       {"prefetch_wasted", one->wasted}, {"settled_after_ms", one->settled}};
+            Json entry{{"seconds", one->seconds},
+                       {"fastest", one->fastest},
+                       {"slowest", one->slowest},
+                       {"runs", one->runs},
+                       {"fetches", one->fetches},
+                       {"ships", one->ships},
+                       {"bytes", one->bytes},
+                       {"prefetched", one->prefetched},
+                       {"prefetch_wasted", one->wasted},
+                       {"settled_after_ms", one->settled}};
             if (best > 0) entry["over_best"] = one->seconds / best;
             json["rows"][row][policy] = entry;
             if (policy != kLearned || best == 0) continue;

@@ -35,9 +35,9 @@ TEST(LoadFile, DataIsWhereTheVcpuBeginsUnlessSaid) {
 TEST(LoadFile, RefusesWhatItDoesNotUnderstand) {
     const std::string good = "row=r\nguest=g\nbegin=0 1\nquota=1\n";
     ASSERT_TRUE(parse_load(good));
-    for (const char* line : {"colour = blue", "begin", "memory = much", "memory = 1 2", "quota =",
-                             "data = 0", "begin = 0 0 0 0 0 0 0 0 0",
-                             "arguments = 1 2 3 4 5 6 7 8 9"})
+    for (const char* line :
+         {"colour = blue", "begin", "memory = much", "memory = 1 2", "quota =", "data = 0",
+          "begin = 0 0 0 0 0 0 0 0 0", "arguments = 1 2 3 4 5 6 7 8 9"})
         EXPECT_FALSE(parse_load(good + line)) << line;
     EXPECT_FALSE(parse_load("guest=g\nbegin=0 1\nquota=1\n")) << "no row";
 }

@@ -1,4 +1,5 @@
-// What the decoders of node, policy and clock messages accept is the one encoding of a valid message.
+// What the decoders of node, policy and clock messages accept is the one encoding of a valid
+// message.
 #include <algorithm>
 #include <array>
 
