@@ -45,8 +45,8 @@ __attribute__((target("sse4.2"))) std::uint32_t by_instruction(std::uint32_t sta
 }  // namespace
 
 void Checksum::add(ByteView bytes) {
-    state_ = __builtin_cpu_supports("sse4.2") ? by_instruction(state_, bytes)
-                                              : by_table(state_, bytes);
+    state_ =
+        __builtin_cpu_supports("sse4.2") ? by_instruction(state_, bytes) : by_table(state_, bytes);
 }
 
 }  // namespace vsmp::fabric

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "dpdk_transport/core/sequence.hpp"
+
 namespace vsmp::fabric {
 namespace {
 
@@ -18,6 +20,14 @@ constexpr int kStuckFactor = 4;
 constexpr std::size_t kForeignToLose = 3;
 
 constexpr std::array<std::byte, kLargestEthernetPayload> kPadding{};
+
+// An earlier reconnection of the same process: each adds 1 (LinkIdentity). A damaged or delayed
+// frame of it must not look like a restart.
+bool is_earlier(LinkIncarnation which, LinkIncarnation than) {
+    constexpr std::int32_t kReconnections = 1 << 16;
+    const std::int32_t ahead = sequence_distance(which.value(), than.value());
+    return than != LinkIncarnation{} && ahead > 0 && ahead < kReconnections;
+}
 
 std::string seconds(Duration duration) {
     const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
@@ -74,15 +84,17 @@ void Link::receive_foreign(std::uint8_t version) {
 
 // Not from an earlier life of it, nor after it has restarted.
 bool Link::may_come_from_peer(const FrameHeader& header) {
-    if (header.sender == identity_.former) return false;
+    if (header.sender == identity_.former && identity_.former != LinkIncarnation{}) return false;
+    if (is_earlier(header.sender, identity_.former) || is_earlier(header.sender, peer_))
+        return false;
     if (state_ != PeerState::up || header.sender == peer_) return true;
     if (header.kind == FrameKind::hello || header.receiver == identity_.incarnation)
         lose(peer_name() + " has restarted");
     return false;
 }
 
-void Link::receive(std::size_t path_index, const FrameHeader& header, ByteView payload,
-                   Instant now, const Deliver& deliver) {
+void Link::receive(std::size_t path_index, const FrameHeader& header, ByteView payload, Instant now,
+                   const Deliver& deliver) {
     if (state_ == PeerState::lost) return;
     if (!may_come_from_peer(header)) {
         ++counters_.rejected;
@@ -138,8 +150,8 @@ void Link::receive_probe(std::size_t path, const FrameHeader& header, ByteView p
     send_.forgive(path);
 }
 
-void Link::receive_data(std::size_t path, const FrameHeader& header, ByteView payload,
-                        Instant now, const Deliver& deliver) {
+void Link::receive_data(std::size_t path, const FrameHeader& header, ByteView payload, Instant now,
+                        const Deliver& deliver) {
     using Arrival = ReceiveWindow::Arrival;
     const Arrival arrival = receive_.look(header.sequence);
     const bool is_new = arrival == Arrival::in_order || arrival == Arrival::early;
@@ -221,7 +233,7 @@ void Link::check_paths(Instant now) {
         if (silent && paths_[i].state() == Path::State::alive && has_other_path(i))
             paths_[i].suspect();
         const auto at = failover_at(i);
-        if (at && now >= *at) send_.abandon(i);
+        if (at && now >= *at) send_.abandon(i, now);
     }
 }
 
@@ -322,9 +334,8 @@ void Link::fill_header(Instant now) {
 const Link::Outgoing* Link::next(Instant now, PathMask blocked) {
     if (state_ == PeerState::lost) return nullptr;
     plan_ = Plan{};
-    const bool planned =
-        plan_control(blocked) ||
-        (state_ == PeerState::up && (plan_data(blocked) || plan_ack(blocked, now)));
+    const bool planned = plan_control(blocked) || (state_ == PeerState::up &&
+                                                   (plan_data(blocked) || plan_ack(blocked, now)));
     if (!planned) return nullptr;
     fill_header(now);
     return &plan_.outgoing;

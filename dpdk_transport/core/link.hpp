@@ -25,8 +25,9 @@ namespace vsmp::fabric {
 
 struct LinkIdentity {
     NodeId self, peer;
-    LinkIncarnation incarnation;  // of this node's end; differs for each start
-    LinkIncarnation former{};     // of the peer's end in an earlier link: its frames are stale
+    // Of this node's end: random for each start of the node, one more for each reconnection.
+    LinkIncarnation incarnation;
+    LinkIncarnation former{};  // of the peer's end in an earlier link: its frames are stale
 };
 
 struct LinkPaths {
@@ -49,7 +50,8 @@ class Link {
     void send(Channel channel, ByteView head, ByteView body);
     bool congested() const { return send_.waiting() >= timing_.high_water; }
 
-    // A frame of this peer to this node, decoded, that came by this path. `deliver` may call send().
+    // A frame of this peer to this node, decoded, that came by this path. `deliver` may call
+    // send().
     void receive(std::size_t path, const FrameHeader& header, ByteView payload, Instant now,
                  const Deliver& deliver);
     // The peer speaks another version of the protocol. Ends a link that is not up yet, when it is

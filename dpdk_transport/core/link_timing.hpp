@@ -14,7 +14,7 @@ struct LinkTiming {
     Duration connect_timeout = std::chrono::seconds(60);
     // Retransmission, in nanoseconds between these bounds; round_trip.hpp.
     Duration rto_initial = std::chrono::milliseconds(100);
-    Duration rto_min = std::chrono::milliseconds(4);
+    Duration rto_min = std::chrono::milliseconds(2);
     Duration rto_max = std::chrono::milliseconds(500);
     // Longest wait of an acknowledgement for data to ride on. A frame of its own wakes the peer for
     // nothing, in the middle of what it was doing with the data.
@@ -27,7 +27,9 @@ struct LinkTiming {
     Duration probe_interval = std::chrono::milliseconds(20);
     Duration probe_interval_max = std::chrono::milliseconds(200);
 
-    std::size_t window = 256;        // frames in flight to one peer; a power of two
+    // Frames in flight to one peer; a power of two. As many as a selective acknowledgement covers:
+    // what arrived beyond that is not known, and a lost retransmission not found but by a timeout.
+    std::size_t window = 64;
     std::size_t high_water = 512;    // messages waiting beyond which the link is congested
     std::size_t queue_limit = 8192;  // messages waiting beyond which the link is given up
 };

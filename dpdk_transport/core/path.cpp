@@ -98,8 +98,8 @@ void Path::sent(const Due& due, LinkState link, Instant now) {
             if (--probes_due_ > 0) return;
             asked_at_.reset();
             if (round_ == 1 && state_ == State::alive) asked_at_ = now;
-            probe_at_ = now + (round_ < kRounds || state_ == State::suspect ? probe_interval_
-                                                                           : kAskAgain);
+            probe_at_ =
+                now + (round_ < kRounds || state_ == State::suspect ? probe_interval_ : kAskAgain);
             probe_interval_ = std::min(2 * probe_interval_, timing_.probe_interval_max);
             return;
         case FrameKind::data:

@@ -48,9 +48,7 @@ class Path {
     std::size_t mtu() const { return proven_; }
     // What both ends have; what the path carries should it prove to be less.
     std::size_t agreed_mtu() const { return agreed_; }
-    bool swallows_large_frames() const {
-        return known() && proven_ < agreed_ && round_ >= kRounds;
-    }
+    bool swallows_large_frames() const { return known() && proven_ < agreed_ && round_ >= kRounds; }
 
   private:
     // Rounds of probes until the path is known to swallow what was never answered.

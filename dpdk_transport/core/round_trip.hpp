@@ -1,6 +1,6 @@
-// Retransmission timeout from measured round trips: RFC 6298, with two changes of RFC 9002. What the
-// peer says it held its acknowledgement back for is not part of the round trip (5.3), and the longest
-// it may do so is part of the timeout (6.2.1).
+// Retransmission timeout from measured round trips: RFC 6298, with two changes of RFC 9002. What
+// the peer says it held its acknowledgement back for is not part of the round trip (5.3), and the
+// longest it may do so is part of the timeout (6.2.1).
 #pragma once
 
 #include <algorithm>

@@ -48,8 +48,8 @@ std::optional<SendWindow::Frame> SendWindow::next(std::size_t largest) const {
         std::uint32_t sequence = lost_from_;
         while (at(sequence).state != State::lost) ++sequence;
         const InFlight& frame = at(sequence);
-        return Frame{sequence, frame.order, frame.behind, frame.segment,
-                     queue_.bytes(frame.segment), true};
+        return Frame{
+            sequence, frame.order, frame.behind, frame.segment, queue_.bytes(frame.segment), true};
     }
     const std::size_t left = room();
     if (left == 0) return std::nullopt;
@@ -59,11 +59,13 @@ std::optional<SendWindow::Frame> SendWindow::next(std::size_t largest) const {
     const auto segment = queue_.next(admit, largest);
     if (!segment) return std::nullopt;
     const Stream stream = stream_of(segment->channel);
-    return Frame{next_,
-                 order_[static_cast<std::size_t>(stream)],
-                 stream == Stream::node ? std::uint16_t{0}
-                                        : order_[static_cast<std::size_t>(Stream::node)],
-                 *segment, queue_.bytes(*segment), false};
+    return Frame{
+        next_,
+        order_[static_cast<std::size_t>(stream)],
+        stream == Stream::node ? std::uint16_t{0} : order_[static_cast<std::size_t>(Stream::node)],
+        *segment,
+        queue_.bytes(*segment),
+        false};
 }
 
 void SendWindow::transmitted(const Frame& sent, std::size_t path_index, Instant now) {
@@ -113,6 +115,7 @@ void SendWindow::retransmission_was_needless(const InFlight& frame) {
 void SendWindow::arrived(InFlight& frame, Instant now, News& news) {
     PathUse& path = paths_[frame.path];
     ++news.count;
+    news.filled_gap = news.filled_gap || frame.times_sent > 1;
     if (frame.state == State::lost)
         --lost_;
     else
@@ -133,7 +136,7 @@ void SendWindow::arrived(InFlight& frame, Instant now, News& news) {
 }
 
 void SendWindow::take_news(const News& news, Duration held_back, Instant now) {
-    if (news.sample)
+    if (news.sample && !news.filled_gap)
         paths_[news.sample->path].round_trip.sample(now - news.sample->sent_at, held_back);
     calm_ += news.count;
     if (calm_ >= kCalm) {
@@ -209,7 +212,9 @@ std::optional<Instant> SendWindow::next_timeout() const {
     return next;
 }
 
-void SendWindow::abandon(std::size_t path) {
+void SendWindow::abandon(std::size_t path, Instant now) {
+    // Frames that no other path can carry go over it again, and have their time again.
+    paths_[path].last_progress = now;
     for (std::uint32_t sequence = first_; sequence != next_; ++sequence)
         if (at(sequence).state == State::flying && at(sequence).path == path)
             lose(sequence, Cause::other);

@@ -52,7 +52,7 @@ class SendWindow {
     std::optional<Instant> next_timeout() const;
 
     // What is in flight over this path is lost, the others have to carry it.
-    void abandon(std::size_t path);
+    void abandon(std::size_t path, Instant now);
     // It has shown a sign of life.
     void forgive(std::size_t path) { paths_[path].timeouts = 0; }
     struct PathUse {
@@ -92,10 +92,13 @@ class SendWindow {
     struct News {
         std::optional<InFlight> sample;  // newest of those sent once
         std::uint32_t count = 0;
+        bool filled_gap = false;  // then others may have arrived long before
     };
 
     InFlight& at(std::uint32_t sequence) { return ring_[sequence & (ring_.size() - 1)]; }
-    const InFlight& at(std::uint32_t sequence) const { return ring_[sequence & (ring_.size() - 1)]; }
+    const InFlight& at(std::uint32_t sequence) const {
+        return ring_[sequence & (ring_.size() - 1)];
+    }
     std::size_t room() const;
     void lose(std::uint32_t sequence, Cause cause);
     void arrived(InFlight& frame, Instant now, News& news);
@@ -110,10 +113,10 @@ class SendWindow {
     std::uint32_t first_ = 0, next_ = 0;  // sequences: oldest in flight, first never sent
     std::uint32_t limit_ = 0;             // first sequence that the peer does not grant
     std::array<std::uint16_t, kStreams> order_{};
-    std::size_t lost_ = 0;          // how many in flight are lost
-    std::uint32_t lost_from_ = 0;   // none before this sequence is
-    std::uint64_t tolerance_;       // transmissions by which frames overtake each other
-    std::uint32_t calm_ = 0;        // arrivals since tolerance_ changed
+    std::size_t lost_ = 0;         // how many in flight are lost
+    std::uint32_t lost_from_ = 0;  // none before this sequence is
+    std::uint64_t tolerance_;      // transmissions by which frames overtake each other
+    std::uint32_t calm_ = 0;       // arrivals since tolerance_ changed
     Instant last_progress_{};
     std::size_t timeouts_in_a_row_ = 0;
     std::uint64_t retransmissions_ = 0;

@@ -38,7 +38,7 @@ class Streams {
         std::vector<std::byte> payload;
     };
     struct State {
-        std::uint16_t next = 0;            // order that is to be delivered
+        std::uint16_t next = 0;  // order that is to be delivered
         std::size_t held_back = 0;
         std::vector<Held> held;            // by order modulo the window; empty until needed
         std::vector<std::byte> assembled;  // the segments so far of a message

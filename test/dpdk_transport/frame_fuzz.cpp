@@ -54,7 +54,7 @@ void feed(ByteView input) {
         if (const auto* foreign = std::get_if<ForeignVersion>(&result))
             link.receive_foreign(foreign->version);
         if (const auto* decoded = std::get_if<DecodedFrame>(&result))
-            link.receive(decoded->header, decoded->payload, now, deliver);
+            link.receive(0, decoded->header, decoded->payload, now, deliver);
     };
     ByteReader reader{input};
     while (!reader.at_end()) {
@@ -62,8 +62,9 @@ void feed(ByteView input) {
         receive(frame_of(reader.take(std::min(size, reader.remaining()))));
         now += std::chrono::milliseconds(size);
         link.tick(now);
-        while (link.next(now)) link.transmitted(now);
-        VSMP_CHECK(link.held_back() < 256, "reorder buffer without bound");
+        while (link.next(now) != nullptr) link.transmitted(now);
+        VSMP_CHECK(link.held_back() < kStreams * LinkTiming{}.window,
+                   "reorder buffer without bound");
     }
     // The input as it is, too.
     receive(input);

@@ -87,7 +87,8 @@ class Damage {
                 flip(frame, at::kReceiver, 4);
                 break;
             case 2:
-                frame[at::kVersion] = static_cast<std::uint8_t>(fabric::kProtocolVersion + 1 + random_() % 200);
+                frame[at::kVersion] =
+                    static_cast<std::uint8_t>(fabric::kProtocolVersion + 1 + random_() % 200);
                 scramble(frame, at::kLength, frame.size());
                 break;
             case 3:
