@@ -44,9 +44,12 @@ class Capture : public testing::Test {
         for (std::uint8_t i = 0; i < 2; ++i) {
             std::vector<std::unique_ptr<Port>> one;
             one.push_back(std::move(ports[i]));
-            nodes.push_back(*make_fabric(
-                {.self = NodeId{i}, .node_count = 2, .guest = 0x1234, .incarnation = i + 1u, .timing = {}},
-                std::move(one)));
+            nodes.push_back(*make_fabric({.self = NodeId{i},
+                                          .node_count = 2,
+                                          .guest = 0x1234,
+                                          .incarnation = i + 1u,
+                                          .timing = {}},
+                                         std::move(one)));
         }
         std::array<std::byte, 64> buffer;
         ByteWriter message{buffer};

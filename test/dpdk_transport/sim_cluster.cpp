@@ -8,7 +8,7 @@ namespace vsmp::fabric {
 namespace {
 
 constexpr std::size_t kHead = 20;  // size of what each message starts with
-constexpr std::array<Channel, 6> kChannels{Channel::coherence, Channel::vcpu, Channel::interrupt,
+constexpr std::array<Channel, 6> kChannels{Channel::coherence, Channel::vcpu, Channel::locality,
                                            Channel::page,      Channel::test, Channel::clock};
 
 // The contents of every message: bytes that count up from its number.
