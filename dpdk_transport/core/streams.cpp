@@ -15,11 +15,7 @@ bool Streams::plausible(const FrameHeader& header) const {
     const std::int32_t ahead = order_distance(at.next, header.order);
     if (ahead < 0 || ahead >= window) return false;
     if (!at.held.empty() && at.held[header.order & (window_ - 1)].present) return false;
-<<<<<<< HEAD
     if (stream == Stream::node) return header.behind == 0;  // it is behind itself, by its order
-=======
-    if (stream == Stream::node) return header.behind == 0;
->>>>>>> s2-wire
     const std::int32_t behind = order_distance(state(Stream::node).next, header.behind);
     return behind <= window && behind >= -2 * window;
 }
