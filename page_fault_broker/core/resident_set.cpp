@@ -9,7 +9,7 @@ namespace {
 constexpr std::uint64_t kSlicesPerLimit = 64;
 constexpr std::uint64_t kMaxSlice = 256;
 // The second queue, for whose length pages have the time to show that they are used, in slices.
-constexpr std::uint64_t kSampledSlices = 4;
+constexpr std::uint64_t kSampledSlices = 2;
 
 }  // namespace
 
@@ -71,7 +71,12 @@ void ResidentSet::adopt(PageNumber page) {
 void ResidentSet::on_obtained(PageNumber page) {
     if (!limited() || table_.is_home(page) || table_.has(page, PageFlag::queued)) return;
     table_.set(page, PageFlag::queued, true);
-    active_.push_back(page);
+    active_queue(page).push_back(page);
+}
+
+std::deque<PageNumber>& ResidentSet::active_queue(PageNumber page) {
+    const LocalPage local = table_.local(page);
+    return local.permission == Permission::shared && !local.source ? active_copies_ : active_owned_;
 }
 
 void ResidentSet::on_lost(PageNumber page) {
@@ -81,11 +86,12 @@ void ResidentSet::on_lost(PageNumber page) {
 }
 
 void ResidentSet::work_ahead() {
-    if (!limited() || free() >= low()) return;
+    if (!limited() || free() >= high()) return;
+    sample_ahead();  // so that pages have time to be touched before one has to leave
+    if (free() >= low()) return;
     while (free() < high()) {
         if (discard_stale()) continue;
-        while (copies_.size() + owned_.size() < kSampledSlices * slice_ && sample()) {
-        }
+        sample_ahead();
         if (drop_copy()) continue;
         if (free() + leaving() >= high() || !release_owned()) return;
     }
@@ -122,11 +128,11 @@ bool ResidentSet::drop_copy() {
         copies_.pop_front();
         if (table_.has(page, PageFlag::mapped)) {
             ++counters_.spared;
-            active_.push_back(page);
+            active_queue(page).push_back(page);
             continue;
         }
         if (use_of(table_, page) != Use::copy) {
-            active_.push_back(page);
+            active_queue(page).push_back(page);
             continue;
         }
         table_.set(page, PageFlag::queued, false);
@@ -142,7 +148,7 @@ bool ResidentSet::release_owned() {
     while (!owned_.empty()) {
         const PageNumber page = owned_.front();
         owned_.pop_front();
-        active_.push_back(page);  // it stays until its home has taken it
+        active_queue(page).push_back(page);  // it stays until its home has taken it
         if (table_.has(page, PageFlag::mapped)) {
             ++counters_.spared;
             continue;
@@ -156,39 +162,42 @@ bool ResidentSet::release_owned() {
     return false;
 }
 
-// Moves some of the oldest pages to the second queue. False: there are none.
-bool ResidentSet::sample() {
-    bool sampled = false;
-    std::uint64_t wanted = slice_;
-    for (std::size_t left = active_.size(); left > 0 && wanted > 0; --left) {
-        const PageNumber page = active_.front();
-        active_.pop_front();
-        switch (use_of(table_, page)) {
+void ResidentSet::sample_ahead() {
+    while (copies_.size() < kSampledSlices * slice_ && sample(active_copies_)) {
+    }
+    while (owned_.size() < kSampledSlices * slice_ && sample(active_owned_)) {
+    }
+}
+
+// Moves one of the oldest pages that can go from `from` to the second queue of what it is now.
+// False: there is none.
+bool ResidentSet::sample(std::deque<PageNumber>& from) {
+    for (std::size_t left = from.size(); left > 0; --left) {
+        const PageNumber page = from.front();
+        from.pop_front();
+        const Use use = use_of(table_, page);
+        switch (use) {
             case Use::none:
                 table_.set(page, PageFlag::queued, false);
                 continue;
             case Use::stale:
                 table_.set(page, PageFlag::queued, false);
                 on_lost(page);
-                sampled = true;
                 continue;
             case Use::fixed:
             case Use::leaving:
-                active_.push_back(page);
+                from.push_back(page);
                 continue;
             case Use::copy:
-                copies_.push_back(page);
-                break;
             case Use::owned:
-                owned_.push_back(page);
                 break;
         }
         if (table_.has(page, PageFlag::mapped)) keeper_.unmap(page);
+        (use == Use::copy ? copies_ : owned_).push_back(page);
         ++counters_.sampled;
-        sampled = true;
-        --wanted;
+        return true;
     }
-    return sampled;
+    return false;
 }
 
 }  // namespace vsmp::coherence

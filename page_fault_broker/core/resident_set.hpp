@@ -9,7 +9,8 @@
 // Pages at home here stay: home is where pages rest when nobody has room for them.
 //
 // Nothing tells when a vCPU uses a page that is mapped, and asking would cost every access. So age
-// is sampled: pages queue in the order they came; the oldest are unmapped and queue again, and only
+// is sampled: pages queue in the order they came, copies and others apart; the oldest of each are
+// unmapped and queue again, and only
 // if they reach the end of that second queue without having been touched do they leave. A touch
 // costs one fault that no other node hears of; pages that are not sampled cost nothing.
 //
@@ -100,7 +101,9 @@ class ResidentSet {
     bool discard_stale();
     bool drop_copy();
     bool release_owned();
-    bool sample();
+    void sample_ahead();
+    bool sample(std::deque<PageNumber>& from);
+    std::deque<PageNumber>& active_queue(PageNumber page);
     void discard(PageNumber page);
     std::size_t leaving();
 
@@ -109,9 +112,11 @@ class ResidentSet {
     std::uint64_t limit_;
     std::uint64_t home_pages_;
     std::uint64_t home_resident_ = 0;
-    std::uint64_t slice_;              // how much is done at once
-    std::deque<PageNumber> stale_;     // PageFlag::discardable
-    std::deque<PageNumber> active_;    // PageFlag::queued: in this or one of the next two
+    std::uint64_t slice_;           // how much is done at once
+    std::deque<PageNumber> stale_;  // PageFlag::discardable
+    // PageFlag::queued: the page is in one of these four, by what it was when it came there.
+    std::deque<PageNumber> active_copies_;
+    std::deque<PageNumber> active_owned_;
     std::deque<PageNumber> copies_;    // unmapped, to be dropped
     std::deque<PageNumber> owned_;     // unmapped, to be released
     std::vector<PageNumber> leaving_;  // released

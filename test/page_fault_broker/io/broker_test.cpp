@@ -14,6 +14,7 @@
 #include <functional>
 #include <future>
 #include <mutex>
+#include <random>
 #include <thread>
 
 #include "proto/monotonic_clock.hpp"
@@ -53,14 +54,14 @@ class DirectFabric final : public fabric::Fabric {
 };
 
 struct TestNode {
-    TestNode(NodeId self, const HomeMap& homes, std::deque<Packet>& wire)
+    TestNode(NodeId self, const HomeMap& homes, std::deque<Packet>& wire, std::uint64_t limit)
         : memory(*GuestMemory::create(homes.page_count())),
           userfault(*UserfaultFd::watch({memory.guest_base(), homes.page_count() * kPageSize})),
           fabric(self, wire),
           broker(self, homes,
                  coherence::hold_limits(self, homes.node_count(), std::chrono::microseconds(200),
                                         std::chrono::milliseconds(1)),
-                 memory, userfault) {
+                 memory, userfault, limit) {
         broker.attach(&fabric);
     }
 
@@ -78,11 +79,12 @@ class BrokerTest : public ::testing::Test {
         if (!probe) VSMP_SKIP() << probe.error().message;
     }
 
-    void start(std::vector<std::uint64_t> pages) {
+    // `limit`: pages that may be resident on each node; 0: no limit.
+    void start(std::vector<std::uint64_t> pages, std::uint64_t limit = 0) {
         const HomeMap homes{pages};
         for (std::size_t i = 0; i < pages.size(); ++i)
-            nodes_.push_back(
-                std::make_unique<TestNode>(NodeId{static_cast<std::uint8_t>(i)}, homes, wire_));
+            nodes_.push_back(std::make_unique<TestNode>(NodeId{static_cast<std::uint8_t>(i)}, homes,
+                                                        wire_, limit));
         plane_ = std::jthread([this](std::stop_token stop) { run(stop); });
     }
 
@@ -103,6 +105,12 @@ class BrokerTest : public ::testing::Test {
         TearDown();
         return nodes_[node]->broker.counters();
     }
+
+    coherence::MemoryCounters memory(std::size_t node) {
+        TearDown();
+        return nodes_[node]->broker.memory_counters();
+    }
+    std::uint64_t kernel_pages(std::size_t node) { return *nodes_[node]->memory.resident_pages(); }
 
     // Asks on behalf of the thread that owns the brokers.
     void prefetch(std::size_t node, std::vector<PageNumber> pages, Access access) {
@@ -203,6 +211,74 @@ TEST_F(BrokerTest, PrefetchedPagesAreThereWithoutAFault) {
     EXPECT_EQ(seen.prefetches, 8u);
     EXPECT_EQ(seen.fetches_read, 8u);
     EXPECT_LE(seen.faults, 1u);
+}
+
+TEST_F(BrokerTest, AnOldCopyThatIsStillGoodIsNotSentAgain) {
+    start({1, 1});
+    word(0, 0)->store(5);
+    EXPECT_EQ(word(1, 0)->fetch_add(0), 5u);  // taken to write, not changed
+    EXPECT_EQ(word(0, 0)->load(), 5u);
+    EXPECT_EQ(counters(0).revalidated, 1u);
+}
+
+TEST_F(BrokerTest, AnOldCopyThatIsNotGoodIsReplaced) {
+    start({1, 1});
+    word(0, 0)->store(5);
+    EXPECT_EQ(word(1, 0)->fetch_add(1), 5u);
+    EXPECT_EQ(word(0, 0)->load(), 6u);
+    EXPECT_EQ(counters(0).revalidated, 0u);
+}
+
+TEST_F(BrokerTest, AGuestOfTwiceTheLimitKeepsItsContents) {
+    constexpr std::uint64_t kPages = 256, kLimit = 128;
+    start({64, 64, 64, 64}, kLimit);
+    for (std::uint64_t round = 1; round <= 3; ++round)
+        for (std::uint64_t page = 0; page < kPages; ++page) {
+            EXPECT_EQ(word(0, page)->load(), (round - 1) * (page + 1));
+            word(0, page)->store(round * (page + 1));
+            EXPECT_LE(kernel_pages(0), kLimit);
+        }
+    for (std::uint64_t page = 0; page < kPages; ++page)
+        EXPECT_EQ(word(1, page)->load(), 3 * (page + 1));
+    EXPECT_GT(counters(0).written_back, kPages);
+    for (std::size_t node = 0; node < 4; ++node)
+        EXPECT_LE(memory(node).resident_max, kLimit) << node;
+    EXPECT_GT(memory(1).dropped, 0u);
+}
+
+// Every node's own word of every page, at random, and others' which must not go back.
+TEST_F(BrokerTest, RandomWorkWithLittleMemoryLosesNothing) {
+    constexpr std::uint64_t kPages = 96, kLimit = 40, kOperations = 1500;
+    start({32, 32, 32}, kLimit);
+    std::array<std::array<std::uint64_t, kPages>, 3> mine{};
+    std::atomic<int> wrong = 0;
+    {
+        std::vector<std::jthread> threads;
+        for (std::size_t node = 0; node < 3; ++node)
+            threads.emplace_back([&, node] {
+                std::array<std::array<std::uint64_t, kPages>, 3> seen{};
+                std::minstd_rand random{static_cast<unsigned>(node + 1)};
+                for (std::uint64_t i = 0; i < kOperations; ++i) {
+                    const std::uint64_t page = random() % kPages;
+                    const std::size_t owner = random() % 3;
+                    const std::uint64_t found = word(node, page, owner)->load();
+                    if (found < seen[owner][page]) ++wrong;
+                    seen[owner][page] = found;
+                    if (random() % 2 == 0) continue;
+                    if (word(node, page, node)->load() != mine[node][page]) ++wrong;
+                    word(node, page, node)->store(++mine[node][page]);
+                }
+            });
+    }
+    EXPECT_EQ(wrong, 0);
+    for (std::uint64_t page = 0; page < kPages; ++page)
+        for (std::size_t owner = 0; owner < 3; ++owner)
+            EXPECT_EQ(word((owner + 1) % 3, page, owner)->load(), mine[owner][page]);
+    for (std::size_t node = 0; node < 3; ++node) {
+        EXPECT_LE(memory(node).resident_max, kLimit) << node;
+        EXPECT_LE(kernel_pages(node), kLimit) << node;
+        EXPECT_GT(counters(node).written_back + memory(node).dropped, 0u) << node;
+    }
 }
 
 // Dekker's pattern: with anything weaker than sequential consistency across nodes both could see

@@ -115,16 +115,15 @@ TEST_P(Protocol, PrefetchAndEvictionThreeNodes) {
                   .instructions = {kRead, kWrite},
                   .length = 1,
                   .evictions = 1,
-                  .prefetches = 2});
+                  .prefetches = 1});
 }
 
 TEST_P(Protocol, PrefetchTwoPagesTwoNodes) {
     expect_sound({.nodes = 2,
                   .homes = {0, 1},
                   .vcpus = {0, 1},
-                  .instructions = {kRead, kWrite, kWriteOther, kCopy},
+                  .instructions = {kWrite, kCopy},
                   .length = 1,
-                  .evictions = 1,
                   .prefetches = 2});
 }
 

@@ -1,0 +1,81 @@
+#include "page_fault_broker/core/page_table.hpp"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <random>
+
+namespace vsmp::coherence {
+namespace {
+
+constexpr NodeId kSelf{1};
+
+TEST(PageTable, PagesNobodyAskedForAreAsTheProtocolSays) {
+    const PageTable table{kSelf, HomeMap{{4, 4, 4}}};
+    for (std::uint64_t page = 0; page < 12; ++page) {
+        const NodeId home{static_cast<std::uint8_t>(page / 4)};
+        EXPECT_EQ(table.local(PageNumber{page}), initial_local_page(kSelf, home));
+    }
+    EXPECT_EQ(table.home(PageNumber{4}), initial_home_page(kSelf));
+    EXPECT_FALSE(table.is_home(PageNumber{3}));
+    EXPECT_TRUE(table.is_home(PageNumber{7}));
+    EXPECT_FALSE(table.is_home(PageNumber{8}));
+}
+
+TEST(PageTable, KeepsEveryStateAndForgetsWhatIsOver) {
+    PageTable table{kSelf, HomeMap{{4, 4}}};
+    std::mt19937_64 random{1};
+    const auto below = [&](std::uint64_t limit) { return random() % limit; };
+    for (int i = 0; i < 10'000; ++i) {
+        const PageNumber page{below(8)};
+        LocalPage local{.permission = static_cast<Permission>(below(3)), .source = below(2) == 0};
+        if (below(2) == 0) {
+            local.request = static_cast<Request>(below(3));
+            local.held = below(2) == 0;
+            local.deferred_version = below(2);
+            local.acks_missing = static_cast<std::int16_t>(static_cast<int>(below(9)) - 4);
+        }
+        table.set(page, PageFlag::mapped, i % 2 == 0);
+        table.set_local(page, local);
+        EXPECT_EQ(table.local(page), local);
+        EXPECT_EQ(table.permission(page), local.permission);
+        EXPECT_EQ(table.has(page, PageFlag::mapped), i % 2 == 0);
+        if (!table.is_home(page)) continue;
+        HomePage home{.sharers = random(),
+                      .owner = static_cast<std::uint8_t>(below(64)),
+                      .requester = static_cast<std::uint8_t>(below(64)),
+                      .exclusive = below(2) == 0,
+                      .busy = below(2) == 0};
+        if (home.busy) home.waiting_readers = random();
+        table.set_home(page, home);
+        EXPECT_EQ(table.home(page), home);
+    }
+    for (std::uint64_t page = 0; page < 8; ++page) table.set_local(PageNumber{page}, {});
+    for (std::uint64_t page = 4; page < 8; ++page) table.set_home(PageNumber{page}, {});
+    EXPECT_EQ(table.active_pages(), 0u);
+}
+
+long resident_kib() {
+    std::ifstream status{"/proc/self/statm"};
+    long total = 0, resident = 0;
+    status >> total >> resident;
+    return resident * 4;
+}
+
+// 268,435,456 pages: 1 GiB of words and, at home, 1.5 GiB of entries, of which next to nothing is
+// used.
+TEST(PageTable, OfAOneTebibyteGuestCanBeHadSparsely) {
+    const std::uint64_t pages = (std::uint64_t{1} << 40) / kPageSize;
+    const long before = resident_kib();
+    PageTable table{kSelf, HomeMap{{pages / 2, pages / 2}}};
+    for (std::uint64_t page = 0; page < pages; page += pages / 64) {
+        table.set_local(PageNumber{page}, {.permission = Permission::shared});
+        if (table.is_home(PageNumber{page}))
+            table.set_home(PageNumber{page}, {.sharers = 3, .exclusive = false});
+    }
+    EXPECT_EQ(table.permission(PageNumber{pages - pages / 64}), Permission::shared);
+    EXPECT_LT(resident_kib() - before, 4096);
+}
+
+}  // namespace
+}  // namespace vsmp::coherence
