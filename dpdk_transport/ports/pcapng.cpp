@@ -70,6 +70,7 @@ PcapngFile::~PcapngFile() {
 }
 
 void PcapngFile::put(ByteView bytes) {
+    if (bytes.empty()) return;  // data() may be null then, which fwrite does not take
     ok_ = ok_ && std::fwrite(bytes.data(), 1, bytes.size(), file_) == bytes.size();
 }
 
