@@ -9,7 +9,7 @@ shift 2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # The job is repeated for a time that suffices for the ships.
-guest_xml.sh --append "vsmp.job=report,sha,atomics,wait vsmp.rounds=$((1 + ships / 8))" "$@" >"$work/guest.xml"
+guest_xml.sh --append "vsmp.job=report,sha,atomics,wait vsmp.rounds=$((1 + ships / 25))" "$@" >"$work/guest.xml"
 cpus=$(sed -n "s/.*<vcpu[^>]*>\([0-9]*\)<.*/\1/p" "$work/guest.xml")
 
 # The guest's last vCPU goes to node 0 and back. A ship is refused while the last one is under way,
