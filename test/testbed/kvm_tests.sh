@@ -9,7 +9,7 @@ shift 2
 
 # TEST, and why it is left out.
 left_out() {
-    [ $# = 0 ] || printf '%s not in this run: it takes long\n' "$@"
+    [ $# = 0 ] || printf '%s not in this run, see test/testbed/CMakeLists.txt\n' "$@"
     case $cpu in
         amd) ;;
         intel)
