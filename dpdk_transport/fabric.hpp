@@ -1,5 +1,6 @@
-// What the layers above see of the links: messages to peers, reliable, in order per peer, each
-// delivered once. One thread (the data plane) owns a Fabric and calls everything here.
+// What the layers above see of the links: messages to peers, reliable, in order within a stream
+// (core/stream.hpp; docs/PROTOCOL.md, "Order and urgency"), each delivered once. One thread (the
+// data plane) owns a Fabric and calls everything here.
 #pragma once
 
 #include <functional>
@@ -18,14 +19,15 @@ namespace vsmp::fabric {
 enum class Channel : std::uint8_t {
     coherence = 1,  // page_fault_broker
     vcpu,           // vcpu_shipper: hand-over of vCPUs
-    interrupt,      // not in use: interrupts follow their vCPU on its channel
+    locality,       // between the ship-or-fetch policies
     device,         // port and memory-mapped I/O of devices that live elsewhere
     clock,          // time-stamp counter comparison at start
     test,           // benches and tests
+    page,           // contents of pages, where they may be overtaken by what is on other channels
 };
 
 // Largest payload (head + body) of one message. One Ethernet frame with a 9000-byte MTU carries
-// it together with the frame header.
+// it together with the frame header; where frames are smaller it is cut up.
 inline constexpr std::size_t kMaxPayload = 8936;
 
 struct PeerCounters {
@@ -49,7 +51,7 @@ enum class PeerState : std::uint8_t { connecting, up, lost };
 // The data-plane side of the links of one node.
 class Fabric {
   public:
-    // Called for each message, in order per peer. `payload` is valid during the call only.
+    // Called for each message. `payload` is valid during the call only.
     using Deliver = std::function<void(NodeId from, Channel channel, ByteView payload)>;
 
     virtual ~Fabric() = default;
@@ -75,9 +77,12 @@ class Fabric {
     virtual void disarm_wakeup() = 0;
 
     virtual PeerState peer_state(NodeId peer) const = 0;
-    // Why the peer is lost, or what keeps it from coming up: one line for a person; empty when
-    // there is nothing to say.
+    // Why the peer is lost, or what is wrong with a way to it though it is up (it swallows large
+    // frames, it is silent): one line for a person; empty when there is nothing to say.
     virtual std::string peer_problem(NodeId) const { return {}; }
+    // Starts anew with a peer that is lost: what was under way to it is gone, nothing of the old
+    // link is delivered any more. Not from within poll().
+    virtual void reconnect(NodeId) {}
     virtual PeerCounters counters(NodeId peer) const = 0;
 };
 

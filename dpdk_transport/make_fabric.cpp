@@ -6,7 +6,7 @@
 #include <array>
 #include <random>
 
-#include "dpdk_transport/core/frame.hpp"
+#include "dpdk_transport/core/credit_pool.hpp"
 #include "dpdk_transport/core/link.hpp"
 #include "proto/fd.hpp"
 
@@ -15,34 +15,47 @@ namespace {
 
 // While a port takes no frames: when to try again.
 constexpr Duration kRetryTransmit = std::chrono::microseconds(100);
-
-// Where a peer is reached. Unknown until its first frame.
-struct Route {
-    std::size_t port = 0;
-    MacAddress mac;
-};
+// Frames to one peer before the next peer has its turn.
+constexpr std::size_t kTurn = 8;
 
 struct Peer {
-    explicit Peer(const LinkIdentity& identity, const LinkTiming& timing)
-        : link(identity, timing) {}
+    Peer(Link own_link, std::size_t ports) : link(std::move(own_link)), macs(ports) {}
     Link link;
-    std::optional<Route> route;
+    std::vector<MacAddress> macs;  // by port; broadcast until its hello came there
+    PeerCounters before;           // of links that are gone
     std::uint64_t frames_sent = 0, frames_received = 0;
     std::uint64_t bytes_sent = 0, bytes_received = 0;
+    std::uint64_t not_authentic = 0;
 };
 
 class PortFabric final : public Fabric {
   public:
     PortFabric(const FabricOptions& options, std::vector<std::unique_ptr<Port>> ports,
-               UniqueFd epoll)
-        : context_{options.guest, options.self, options.node_count, options.vlan},
+               std::unique_ptr<FrameSealer> sealer, UniqueFd epoll)
+        : timing_(options.timing),
+          context_{.guest = options.guest,
+                   .self = options.self,
+                   .node_count = options.node_count,
+                   .vlan = options.vlan,
+                   .cluster = options.cluster,
+                   .integrity = sealer ? Integrity::sealed : options.integrity,
+                   .seal_overhead = sealer ? sealer->overhead() : 0},
           ports_(std::move(ports)),
-          epoll_(std::move(epoll)) {
+          sealer_(std::move(sealer)),
+          epoll_(std::move(epoll)),
+          credit_(options.receive_capacity, options.node_count, options.node_count - 1,
+                  options.timing.window) {
+        paths_.mtus.clear();
+        for (const auto& port : ports_) paths_.mtus.push_back(port->mtu());
+        paths_.seal_overhead = context_.seal_overhead;
+        paths_.credit = credit_.share();
         peers_.reserve(options.node_count);
         for (std::size_t i = 0; i < options.node_count; ++i)
-            peers_.emplace_back(LinkIdentity{options.self, NodeId{static_cast<std::uint8_t>(i)},
-                                             LinkIncarnation{options.incarnation}},
-                                timing_for(options));
+            peers_.emplace_back(make_link({.self = options.self,
+                                           .peer = NodeId{static_cast<std::uint8_t>(i)},
+                                           .incarnation = LinkIncarnation{options.incarnation}}),
+                                ports_.size());
+        for (Peer& peer : peers_) std::ranges::fill(peer.macs, kBroadcastMac);
     }
 
     void send(NodeId to, Channel channel, ByteView head, ByteView body) override {
@@ -63,19 +76,12 @@ class PortFabric final : public Fabric {
     }
 
     PeerState peer_state(NodeId id) const override { return peer(id).link.state(); }
-    std::string peer_problem(NodeId id) const override { return peer(id).link.problem(); }
+    std::string peer_problem(NodeId id) const override;
+    void reconnect(NodeId id) override;
     PeerCounters counters(NodeId id) const override;
 
   private:
-    // Frames of all peers together must fit the ring of a port that reaches them all.
-    static LinkTiming timing_for(const FabricOptions& options) {
-        constexpr std::size_t kRing = 512;
-        LinkTiming timing = options.timing;
-        while (timing.window > 32 && timing.window * (options.node_count - 1) > kRing)
-            timing.window /= 2;
-        return timing;
-    }
-
+    Link make_link(const LinkIdentity& identity) const { return Link{identity, timing_, paths_}; }
     Peer& peer(NodeId id) { return const_cast<Peer&>(std::as_const(*this).peer(id)); }
     const Peer& peer(NodeId id) const {
         VSMP_CHECK(id != context_.self && id.value() < peers_.size(), "not a peer");
@@ -85,15 +91,22 @@ class PortFabric final : public Fabric {
 
     void receive_frame(std::size_t port, ByteView frame, Instant now, const Deliver& deliver);
     void transmit(Instant now);
-    void transmit_to(Peer& peer, Instant now);
-    bool queue_frame(std::size_t port, const MacAddress& to, Peer& peer,
-                     const Link::Outgoing& outgoing);
+    bool give_turn(Peer& peer, Instant now);
+    bool queue_frame(Peer& peer, const Link::Outgoing& outgoing);
+    ByteView sealed(const FrameHeader& header, ByteView encoded, ByteView payload);
 
+    LinkTiming timing_;
     FrameContext context_;
     std::vector<std::unique_ptr<Port>> ports_;
+    std::unique_ptr<FrameSealer> sealer_;
     UniqueFd epoll_;
+    CreditPool credit_;
+    LinkPaths paths_;
     std::vector<Peer> peers_;          // index = NodeId; self's is never used
+    std::size_t first_turn_ = 0;       // whose turn it is first
+    PathMask full_ports_ = 0;          // took no more in this round
     std::optional<Instant> retry_at_;  // a port took no more
+    std::vector<std::byte> sealed_;    // one sealed payload
 };
 
 void PortFabric::receive_frame(std::size_t port, ByteView frame, Instant now,
@@ -111,49 +124,79 @@ void PortFabric::receive_frame(std::size_t port, ByteView frame, Instant now,
     Peer& sender = peer(from);
     ++sender.frames_received;
     sender.bytes_received += frame.size();
-    // Fixed once the peer is up: a stray frame must not lead the link astray.
-    if (sender.link.state() == PeerState::connecting) sender.route = Route{port, decoded->source};
+    ByteView payload = decoded->payload;
+    if (sealer_) {
+        const auto opened = sealer_->open(from, decoded->authenticated, payload);
+        if (!opened) {
+            ++sender.not_authentic;
+            return;
+        }
+        payload = *opened;
+    }
+    // Fixed once it was met there: a stray frame must not lead the link astray.
+    if (!sender.link.path(port).known()) sender.macs[port] = decoded->source;
     sender.link.receive(
-        decoded->header, decoded->payload, now,
-        [&](Channel channel, ByteView payload) { deliver(from, channel, payload); });
+        port, decoded->header, payload, now,
+        [&](Channel channel, ByteView message) { deliver(from, channel, message); });
 }
 
-bool PortFabric::queue_frame(std::size_t port, const MacAddress& to, Peer& peer,
-                             const Link::Outgoing& outgoing) {
+ByteView PortFabric::sealed(const FrameHeader& header, ByteView encoded, ByteView payload) {
+    sealed_.resize(payload.size() + context_.seal_overhead);
+    sealer_->seal(header.to, encoded.last(kMtuOverhead), payload, sealed_);
+    return sealed_;
+}
+
+bool PortFabric::queue_frame(Peer& peer, const Link::Outgoing& outgoing) {
+    Port& port = *ports_[outgoing.path];
+    const FrameHeader& header = outgoing.header;
+    const bool to_all = header.kind == FrameKind::hello;
     std::array<std::byte, kMaxHeaderSize> buffer;
-    ByteWriter header{buffer};
-    encode_frame(context_, to, ports_[port]->mac(), outgoing.header, outgoing.payload.size(),
-                 header);
-    if (!ports_[port]->queue(header.written(), outgoing.payload)) return false;
+    ByteWriter encoded{buffer};
+    encode_frame(context_, to_all ? kBroadcastMac : peer.macs[outgoing.path], port.mac(), header,
+                 outgoing.payload, encoded);
+    const ByteView payload =
+        sealer_ ? sealed(header, encoded.written(), outgoing.payload) : outgoing.payload;
+    if (!port.queue(encoded.written(), payload)) return false;
     ++peer.frames_sent;
-    peer.bytes_sent += header.size() + outgoing.payload.size();
+    peer.bytes_sent += encoded.size() + payload.size();
     return true;
 }
 
-void PortFabric::transmit_to(Peer& peer, Instant now) {
-    peer.link.tick(now);
-    while (const auto outgoing = peer.link.next(now)) {
-        bool taken = false;
-        if (peer.route && outgoing->header.kind != FrameKind::hello) {
-            taken = queue_frame(peer.route->port, peer.route->mac, peer, *outgoing);
+// False: nothing more to send, as far as the ports take it.
+bool PortFabric::give_turn(Peer& peer, Instant now) {
+    for (std::size_t sent = 0; sent < kTurn;) {
+        const Link::Outgoing* outgoing = peer.link.next(now, full_ports_);
+        if (outgoing == nullptr) return false;
+        if (queue_frame(peer, *outgoing)) {
+            peer.link.transmitted(now);
+            ++sent;
         } else {
-            for (std::size_t i = 0; i < ports_.size(); ++i)
-                taken = queue_frame(i, kBroadcastMac, peer, *outgoing) || taken;
+            full_ports_ |= PathMask{1} << outgoing->path;
         }
-        if (!taken) {
-            retry_at_ = now + kRetryTransmit;
-            return;
-        }
-        peer.link.transmitted(now);
     }
+    return true;
 }
 
 void PortFabric::transmit(Instant now) {
     retry_at_.reset();
-    for (std::size_t i = 0; i < peers_.size(); ++i)
-        if (is_peer(i)) transmit_to(peers_[i], now);
+    full_ports_ = 0;
+    for (std::size_t i = 0; i < peers_.size(); ++i) {
+        if (!is_peer(i)) continue;
+        Link& link = peers_[i].link;
+        link.tick(now);
+        if (link.owes_acknowledgement()) link.grant(credit_.grant(i, link.granted()));
+    }
+    for (bool more = true; more;) {
+        more = false;
+        for (std::size_t i = 0; i < peers_.size(); ++i) {
+            const std::size_t index = (first_turn_ + i) % peers_.size();
+            if (is_peer(index)) more = give_turn(peers_[index], now) || more;
+        }
+    }
+    first_turn_ = (first_turn_ + 1) % peers_.size();
     for (auto& port : ports_)
         if (!port->flush()) retry_at_ = now + kRetryTransmit;
+    if (full_ports_ != 0) retry_at_ = now + kRetryTransmit;
 }
 
 bool PortFabric::poll(Instant now, const Deliver& deliver) {
@@ -185,13 +228,45 @@ bool PortFabric::arm_wakeup() {
     return true;
 }
 
+std::string PortFabric::peer_problem(NodeId id) const {
+    const Link& link = peer(id).link;
+    if (link.state() == PeerState::lost) return link.problem();
+    for (std::size_t i = 0; i < ports_.size(); ++i) {
+        const Path& path = link.path(i);
+        const std::string way =
+            "the way to node " + std::to_string(id.value()) + " over " + ports_[i]->name();
+        if (path.swallows_large_frames())
+            return way + " swallows frames larger than " + std::to_string(path.mtu()) +
+                   " bytes, though both ends have an MTU of " + std::to_string(path.agreed_mtu()) +
+                   ": messages are cut up";
+        if (path.state() == Path::State::suspect) return way + " is silent";
+    }
+    return {};
+}
+
+void PortFabric::reconnect(NodeId id) {
+    Peer& at = peer(id);
+    if (at.link.state() != PeerState::lost) return;
+    at.before += at.link.counters();
+    LinkIdentity identity = at.link.identity();
+    std::uint32_t incarnation = identity.incarnation.value() + 1;
+    if (incarnation == 0) incarnation = 1;
+    identity.incarnation = LinkIncarnation{incarnation};
+    identity.former = at.link.peer_incarnation();
+    at.link = make_link(identity);
+    std::ranges::fill(at.macs, kBroadcastMac);
+    credit_.release(id.value());
+}
+
 PeerCounters PortFabric::counters(NodeId id) const {
     const Peer& p = peer(id);
     PeerCounters counters = p.link.counters();
+    counters += p.before;
     counters.frames_sent = p.frames_sent;
     counters.frames_received = p.frames_received;
     counters.bytes_sent = p.bytes_sent;
     counters.bytes_received = p.bytes_received;
+    counters.rejected += p.not_authentic;
     return counters;
 }
 
@@ -204,11 +279,14 @@ Result<> check(const FabricOptions& options, const std::vector<std::unique_ptr<P
     if (options.incarnation == 0) return Error{"incarnation 0 means unknown"};
     if (options.vlan > 4094)
         return Error{"VLAN " + std::to_string(options.vlan) + " is not 1..4094"};
-    if (ports.empty()) return Error{"a fabric needs a port"};
+    if (ports.empty() || ports.size() > kMaxPaths)
+        return Error{"a fabric needs 1 to " + std::to_string(kMaxPaths) + " ports"};
+    if (options.integrity == Integrity::sealed) return Error{"sealed frames need a sealer"};
     for (const auto& port : ports)
-        if (port->mtu() < kLargestEthernetPayload)
+        if (port->mtu() < kSmallestMtu)
             return Error{port->name() + ": MTU " + std::to_string(port->mtu()) +
-                         " is too small, 9000 is needed"};
+                         " is too small, at least " + std::to_string(kSmallestMtu) +
+                         " is needed and 9000 is right"};
     return {};
 }
 
@@ -220,7 +298,8 @@ std::uint32_t random_incarnation() {
 }
 
 Result<std::unique_ptr<Fabric>> make_fabric(const FabricOptions& options,
-                                            std::vector<std::unique_ptr<Port>> ports) {
+                                            std::vector<std::unique_ptr<Port>> ports,
+                                            std::unique_ptr<FrameSealer> sealer) {
     VSMP_TRY(check(options, ports));
     UniqueFd epoll{::epoll_create1(EPOLL_CLOEXEC)};
     if (!epoll) return Error::from_errno("epoll_create1");
@@ -230,8 +309,8 @@ Result<std::unique_ptr<Fabric>> make_fabric(const FabricOptions& options,
         if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, port->wakeup_fd(), &event) != 0)
             return Error::from_errno("epoll_ctl for " + port->name());
     }
-    return std::unique_ptr<Fabric>{
-        std::make_unique<PortFabric>(options, std::move(ports), std::move(epoll))};
+    return std::unique_ptr<Fabric>{std::make_unique<PortFabric>(
+        options, std::move(ports), std::move(sealer), std::move(epoll))};
 }
 
 }  // namespace vsmp::fabric

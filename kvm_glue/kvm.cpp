@@ -20,8 +20,8 @@ constexpr std::uint64_t kTssAddress = 0xfffbd000;
 constexpr std::uint32_t kTscDeadlineMsr = 0x6e0;
 
 // KVM implements the deadline MSR only together with its own local APIC, and swallows it otherwise;
-// the filter hands it to us. (x2APIC MSRs cannot be filtered and need not be: without an in-kernel
-// APIC they are unknown to KVM.)
+// the filter hands it to us where KVM asks it (deadline_msr.hpp). (x2APIC MSRs cannot be filtered
+// and need not be: without an in-kernel APIC they are unknown to KVM.)
 Result<void> hand_over_msrs(int vm) {
     kvm_enable_cap capability{};
     capability.cap = KVM_CAP_X86_USER_SPACE_MSR;

@@ -38,7 +38,7 @@ class Vcpu {
     void clear_immediate_exit();
 
     // --- interrupts: state as of the last run() or complete_io() -------------------------------
-    // Whether interrupt() may be called now.
+    // Whether interrupt() may be called now: not again before the vCPU has taken the last one.
     bool ready_for_interrupt() const { return run_page().ready_for_interrupt_injection != 0; }
     bool interrupt_flag() const { return run_page().if_flag != 0; }
     std::uint64_t apic_base() const { return run_page().apic_base; }

@@ -21,28 +21,27 @@ constexpr std::uint8_t kNoVersion = 0;
 enum class RawKind : std::uint8_t { ping = 1, pong, stop };
 
 // Spins for a while, then sleeps until something may have arrived or `until`.
-template <class Source>
 class Waiter {
   public:
-    Waiter(Source& source, const Waiting& waiting) : source_(source), spin_(waiting.spin) {}
+    Waiter(Port& port, const Waiting& waiting) : port_(port), spin_(waiting.spin) {}
 
     void something_came() { idle_since_ = kBusy; }
     void nothing_came(Instant until) {
         const Instant now = monotonic_now();
         if (idle_since_ == kBusy) idle_since_ = now;
-        if (now - idle_since_ < spin_ || now >= until || !source_.arm_wakeup()) return;
+        if (now - idle_since_ < spin_ || now >= until || !port_.arm_wakeup()) return;
         const Duration left = until - now;
         timespec timeout{};
         timeout.tv_sec = static_cast<time_t>(left / 1s);
         timeout.tv_nsec = (left % 1s).count();
-        pollfd wait{source_.wakeup_fd(), POLLIN, 0};
+        pollfd wait{port_.wakeup_fd(), POLLIN, 0};
         ::ppoll(&wait, 1, &timeout, nullptr);
-        source_.disarm_wakeup();
+        port_.disarm_wakeup();
         idle_since_ = kBusy;
     }
 
   private:
-    Source& source_;
+    Port& port_;
     Duration spin_;
     Instant idle_since_ = kBusy;
 };
@@ -97,27 +96,6 @@ Result<Latencies> rounds(const PingPong& options, Once once) {
     return Latencies{std::move(samples)};
 }
 
-// Polls until `done`, the peer is lost or `give_up` is over without anything arriving.
-template <class Done>
-Result<> pump(Fabric& fabric, NodeId peer, Waiter<Fabric>& waiter, Duration give_up,
-              const Fabric::Deliver& deliver, Done done) {
-    Instant last = monotonic_now();
-    while (!done()) {
-        const Instant now = monotonic_now();
-        if (fabric.poll(now, deliver)) {
-            last = now;
-            waiter.something_came();
-            continue;
-        }
-        if (done()) break;
-        if (fabric.peer_state(peer) == PeerState::lost) return Error{fabric.peer_problem(peer)};
-        if (now - last > give_up) return Error{"nothing has come from the peer for too long"};
-        const auto deadline = fabric.next_deadline();
-        waiter.nothing_came(deadline ? std::min(*deadline, now + 1s) : now + 1s);
-    }
-    return {};
-}
-
 }  // namespace
 
 Latencies::Latencies(std::vector<Duration> samples) : sorted_(std::move(samples)) {
@@ -131,7 +109,7 @@ Duration Latencies::quantile(double q) const {
 }
 
 Result<Latencies> ping_port(Port& port, const PingPong& options) {
-    Waiter<Port> waiter{port, options.waiting};
+    Waiter waiter{port, options.waiting};
     const auto once = [&](std::uint64_t round) -> Result<std::optional<Duration>> {
         const Instant first = monotonic_now();
         Instant sent = first;
@@ -165,7 +143,7 @@ void stop_echo(Port& port) {
 }
 
 Result<> echo_port(Port& port, const Waiting& waiting) {
-    Waiter<Port> waiter{port, waiting};
+    Waiter waiter{port, waiting};
     std::vector<RawFrame> pings;
     bool stopped = false;
     Instant last = monotonic_now();
@@ -186,45 +164,6 @@ Result<> echo_port(Port& port, const Waiting& waiting) {
         pings.clear();
     }
     return {};
-}
-
-Result<Latencies> ping_fabric(Fabric& fabric, NodeId peer, const PingPong& options) {
-    Waiter<Fabric> waiter{fabric, options.waiting};
-    const std::vector<std::byte> message(options.payload);
-    bool answered = false;
-    const auto deliver = [&](NodeId, Channel, ByteView) { answered = true; };
-    VSMP_TRY(pump(fabric, peer, waiter, kGiveUpPing, deliver,
-                  [&] { return fabric.peer_state(peer) == PeerState::up; }));
-    const auto once = [&](std::uint64_t) -> Result<std::optional<Duration>> {
-        const Instant start = monotonic_now();
-        answered = false;
-        fabric.send(peer, Channel::test, message);
-        VSMP_TRY(pump(fabric, peer, waiter, kGiveUpPing, deliver, [&] { return answered; }));
-        return std::optional{monotonic_now() - start};
-    };
-    return rounds(options, once);
-}
-
-Result<> stop_echo(Fabric& fabric, NodeId peer) {
-    Waiter<Fabric> waiter{fabric, {}};
-    fabric.send(peer, Channel::test, {});
-    return pump(
-        fabric, peer, waiter, kGiveUpPing, [](NodeId, Channel, ByteView) {},
-        [&] { return !fabric.next_deadline(); });
-}
-
-Result<> echo_fabric(Fabric& fabric, NodeId peer, const Waiting& waiting) {
-    Waiter<Fabric> waiter{fabric, waiting};
-    bool stopped = false;
-    const auto deliver = [&](NodeId from, Channel channel, ByteView payload) {
-        if (payload.empty()) {
-            stopped = true;
-        } else {
-            fabric.send(from, channel, payload);
-        }
-    };
-    return pump(fabric, peer, waiter, kGiveUpEcho, deliver,
-                [&] { return stopped && !fabric.next_deadline(); });
 }
 
 }  // namespace vsmp::fabric

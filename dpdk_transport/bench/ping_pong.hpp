@@ -1,11 +1,11 @@
-// Round trips over a bare port, the floor under everything, and over a Fabric, with the same number
-// of bytes on the wire. One process pings, another echoes; both wait in the same way.
+// Round trips over a bare port, the floor under everything, with the frames that the fabric would
+// send. One process pings, another echoes; both wait in the same way.
 #pragma once
 
 #include <cstddef>
 #include <vector>
 
-#include "dpdk_transport/fabric.hpp"
+#include "dpdk_transport/core/frame.hpp"
 #include "dpdk_transport/port.hpp"
 #include "proto/result.hpp"
 #include "proto/time.hpp"
@@ -46,11 +46,5 @@ Result<Latencies> ping_port(Port& port, const PingPong& options);
 void stop_echo(Port& port);
 // Answers until told to stop; an error when nothing comes for 30 s.
 Result<> echo_port(Port& port, const Waiting& waiting);
-
-// The same over messages on Channel::test. `ping` waits until the peer is up.
-Result<Latencies> ping_fabric(Fabric& fabric, NodeId peer, const PingPong& options);
-// Ends the echo and waits until the peer has acknowledged that.
-Result<> stop_echo(Fabric& fabric, NodeId peer);
-Result<> echo_fabric(Fabric& fabric, NodeId peer, const Waiting& waiting);
 
 }  // namespace vsmp::fabric

@@ -1,5 +1,7 @@
 #include "dpdk_transport/core/frame.hpp"
 
+#include "dpdk_transport/core/checksum.hpp"
+
 namespace vsmp::fabric {
 namespace {
 
@@ -33,6 +35,8 @@ std::optional<FrameKind> to_kind(std::uint8_t raw) {
         case FrameKind::welcome:
         case FrameKind::data:
         case FrameKind::ack:
+        case FrameKind::probe:
+        case FrameKind::probe_ack:
             return kind;
     }
     return std::nullopt;
@@ -43,10 +47,11 @@ std::optional<Channel> to_channel(std::uint8_t raw) {
     switch (channel) {
         case Channel::coherence:
         case Channel::vcpu:
-        case Channel::interrupt:
+        case Channel::locality:
         case Channel::device:
         case Channel::clock:
         case Channel::test:
+        case Channel::page:
             return channel;
     }
     return std::nullopt;
@@ -63,27 +68,61 @@ bool ethertype_is_ours(const FrameContext& context, ByteReader& reader) {
     return reader.ok() && type == kEtherType;
 }
 
+// Flags; all other bits are zero.
+constexpr std::uint8_t kHasChecksum = 1, kIsSealed = 2, kAnswerNow = 4;
+
+std::uint8_t flags_of(const FrameContext& context, const FrameHeader& header) {
+    unsigned flags = header.answer == AckUrgency::now ? kAnswerNow : 0;
+    switch (context.integrity) {
+        case Integrity::none:
+            break;
+        case Integrity::checksum:
+            flags |= kHasChecksum;
+            break;
+        case Integrity::sealed:
+            flags |= kIsSealed;
+            break;
+    }
+    return static_cast<std::uint8_t>(flags);
+}
+
 // What the kind promises about the other fields; anything else was not made by our encoder.
 bool consistent(const FrameHeader& header, std::size_t payload_size) {
     if (header.sender == LinkIncarnation{}) return false;
+    if (header.kind != FrameKind::hello && header.receiver == LinkIncarnation{}) return false;
+    if (header.kind == FrameKind::data) {
+        if (payload_size == 0 && header.total != 0) return false;
+        return header.total <= kMaxPayload && header.offset + payload_size <= header.total;
+    }
+    if (header.sequence != 0 || header.order != 0 || header.behind != 0 || header.offset != 0)
+        return false;
     switch (header.kind) {
         case FrameKind::hello:
-            return payload_size == 0;
         case FrameKind::welcome:
+        case FrameKind::probe_ack:
+            return payload_size == 0 && header.mtu != 0;
+        case FrameKind::probe:
+            return header.mtu != 0;
         case FrameKind::ack:
-            return payload_size == 0 && header.receiver != LinkIncarnation{};
+            return payload_size == 0 && header.mtu == 0;
         case FrameKind::data:
-            return payload_size <= kMaxPayload && header.receiver != LinkIncarnation{};
+            break;
     }
     return false;
+}
+
+std::uint32_t checksum_of(ByteView header, ByteView payload) {
+    Checksum sum;
+    sum.add(header.first(kMtuOverhead - sizeof(std::uint32_t)));
+    sum.add(payload);
+    return sum.value();
 }
 
 }  // namespace
 
 void encode_frame(const FrameContext& context, const MacAddress& destination,
-                  const MacAddress& source, const FrameHeader& header, std::size_t payload_size,
+                  const MacAddress& source, const FrameHeader& header, ByteView payload,
                   ByteWriter& to) {
-    VSMP_CHECK(payload_size <= kMaxPayload, "payload larger than a frame");
     write_mac(to, destination);
     write_mac(to, source);
     if (context.vlan != 0) {
@@ -91,21 +130,82 @@ void encode_frame(const FrameContext& context, const MacAddress& destination,
         write_big_endian(to, context.vlan);
     }
     write_big_endian(to, kEtherType);
+    const std::size_t start = to.size();
     to.write(kProtocolVersion);
     to.write(static_cast<std::uint8_t>(header.kind));
     to.write(header.from.value());
     to.write(header.to.value());
     to.write(context.guest);
-    to.write(static_cast<std::uint16_t>(payload_size));
-    to.write(std::uint16_t{0});
+    to.write(context.cluster);
     to.write(header.sender.value());
     to.write(header.receiver.value());
+    to.write(flags_of(context, header));
+    to.write(static_cast<std::uint8_t>(header.channel));
+    to.write(static_cast<std::uint16_t>(payload.size()));
     to.write(header.sequence);
     to.write(header.acknowledged);
     to.write(header.selective);
-    to.write(static_cast<std::uint8_t>(header.channel));
-    to.write(std::uint8_t{0});
+    to.write(header.credit);
+    to.write(header.ack_delay_us);
+    to.write(header.order);
+    to.write(header.behind);
+    to.write(header.offset);
+    to.write(header.kind == FrameKind::data ? header.total : header.mtu);
+    std::uint32_t checksum = 0;
+    if (context.integrity == Integrity::checksum) {
+        Checksum sum;
+        sum.add(to.written().subspan(start));
+        sum.add(payload);
+        checksum = sum.value();
+    }
+    to.write(checksum);
 }
+
+namespace {
+
+// What is behind the guest's incarnation and not part of FrameHeader as it is.
+struct Raw {
+    std::uint8_t flags = 0, channel = 0;
+    std::uint16_t length = 0, total = 0;
+    std::uint32_t cluster = 0, checksum = 0;
+};
+
+Raw read_rest(ByteReader& reader, FrameHeader& header) {
+    Raw raw;
+    raw.cluster = reader.read<std::uint32_t>();
+    header.sender = LinkIncarnation{reader.read<std::uint32_t>()};
+    header.receiver = LinkIncarnation{reader.read<std::uint32_t>()};
+    raw.flags = reader.read<std::uint8_t>();
+    raw.channel = reader.read<std::uint8_t>();
+    raw.length = reader.read<std::uint16_t>();
+    header.sequence = reader.read<std::uint32_t>();
+    header.acknowledged = reader.read<std::uint32_t>();
+    header.selective = reader.read<std::uint64_t>();
+    header.credit = reader.read<std::uint16_t>();
+    header.ack_delay_us = reader.read<std::uint16_t>();
+    header.order = reader.read<std::uint16_t>();
+    header.behind = reader.read<std::uint16_t>();
+    header.offset = reader.read<std::uint16_t>();
+    raw.total = reader.read<std::uint16_t>();
+    raw.checksum = reader.read<std::uint32_t>();
+    return raw;
+}
+
+// Flags and what they say about the frame; nothing when all is well.
+std::optional<NotOurs> protection_problem(const FrameContext& context, const Raw& raw,
+                                          const DecodedFrame& decoded) {
+    if ((raw.flags & ~(kHasChecksum | kIsSealed | kAnswerNow)) != 0) return NotOurs::malformed;
+    const bool has_checksum = (raw.flags & kHasChecksum) != 0;
+    const bool is_sealed = (raw.flags & kIsSealed) != 0;
+    if (is_sealed != (context.integrity == Integrity::sealed)) return NotOurs::unprotected;
+    if (!has_checksum && context.integrity == Integrity::checksum) return NotOurs::unprotected;
+    if (!has_checksum && raw.checksum != 0) return NotOurs::malformed;
+    if (has_checksum && checksum_of(decoded.authenticated, decoded.payload) != raw.checksum)
+        return NotOurs::damaged;
+    return std::nullopt;
+}
+
+}  // namespace
 
 DecodeResult decode_frame(const FrameContext& context, ByteView frame) {
     ByteReader reader{frame};
@@ -114,6 +214,7 @@ DecodeResult decode_frame(const FrameContext& context, ByteView frame) {
     decoded.source = read_mac(reader);
     if (!ethertype_is_ours(context, reader)) return NotOurs::other_ethertype;
 
+    const ByteView ours = frame.last(reader.remaining());
     const auto version = reader.read<std::uint8_t>();
     const auto kind = to_kind(reader.read<std::uint8_t>());
     FrameHeader& header = decoded.header;
@@ -127,26 +228,25 @@ DecodeResult decode_frame(const FrameContext& context, ByteView frame) {
         return NotOurs::malformed;
     if (version != kProtocolVersion) return ForeignVersion{header.from, version};
 
-    const auto payload_size = reader.read<std::uint16_t>();
-    const auto reserved = reader.read<std::uint16_t>();
-    header.sender = LinkIncarnation{reader.read<std::uint32_t>()};
-    header.receiver = LinkIncarnation{reader.read<std::uint32_t>()};
-    header.sequence = reader.read<std::uint32_t>();
-    header.acknowledged = reader.read<std::uint32_t>();
-    header.selective = reader.read<std::uint64_t>();
-    const auto raw_channel = reader.read<std::uint8_t>();
-    const auto more_reserved = reader.read<std::uint8_t>();
-    decoded.payload = reader.take(payload_size);
-    if (!reader.ok() || !kind || reserved != 0 || more_reserved != 0) return NotOurs::malformed;
+    const Raw raw = read_rest(reader, header);
+    decoded.payload = reader.take(raw.length + context.seal_overhead);
+    if (!reader.ok() || !kind) return NotOurs::malformed;
+    if (raw.cluster != context.cluster) return NotOurs::other_cluster;
+    decoded.authenticated = ours.first(kMtuOverhead);
+    if (const auto problem = protection_problem(context, raw, decoded)) return *problem;
+
     header.kind = *kind;
+    header.answer = (raw.flags & kAnswerNow) != 0 ? AckUrgency::now : AckUrgency::may_wait;
     if (header.kind == FrameKind::data) {
-        const auto channel = to_channel(raw_channel);
+        const auto channel = to_channel(raw.channel);
         if (!channel) return NotOurs::malformed;
         header.channel = *channel;
-    } else if (raw_channel != 0 || header.sequence != 0) {
-        return NotOurs::malformed;
+        header.total = raw.total;
+    } else {
+        if (raw.channel != 0) return NotOurs::malformed;
+        header.mtu = raw.total;
     }
-    if (!consistent(header, payload_size)) return NotOurs::malformed;
+    if (!consistent(header, raw.length)) return NotOurs::malformed;
     return decoded;
 }
 

@@ -1,16 +1,5 @@
-// Our Ethernet frame. docs/PROTOCOL.md has the table; all integers little-endian after the
-// EtherType.
-//
-//   0  destination MAC, source MAC      12    | 30  sender's link incarnation      4
-//  (12 802.1Q tag, when a VLAN is used   4)   | 34  receiver's, as the sender knows 4
-//  12  EtherType 0x88B5, big-endian      2    | 38  sequence                       4
-//  14  protocol version                  1    | 42  cumulative acknowledgement     4
-//  15  kind                              1    | 46  selective acknowledgement      8
-//  16  source node                       1    | 54  channel                        1
-//  17  destination node                  1    | 55  reserved, 0                    1
-//  18  guest incarnation                 8    | 56  payload
-//  26  payload length                    2
-//  28  reserved, 0                       2
+// Our Ethernet frame, version 2. docs/PROTOCOL.md has the table and the reasons; all integers are
+// little-endian after the EtherType. `field` names where each one starts in an untagged frame.
 //
 // Bytes 14 to 25 keep their place in every version to come, so that a node of another version can
 // be named instead of being silent.
@@ -30,37 +19,78 @@ namespace vsmp::fabric {
 // IEEE 802 local experimental EtherType 1 (IEEE Std 802-2014, 9.2.4).
 inline constexpr std::uint16_t kEtherType = 0x88b5;
 inline constexpr std::uint16_t kVlanEtherType = 0x8100;  // IEEE Std 802.1Q
-inline constexpr std::uint8_t kProtocolVersion = 1;
+inline constexpr std::uint8_t kProtocolVersion = 2;
+
+namespace field {
+inline constexpr std::size_t kVersion = 14, kKind = 15, kFrom = 16, kTo = 17, kGuest = 18,
+                             kCluster = 26, kSender = 30, kReceiver = 34, kFlags = 38,
+                             kChannel = 39, kLength = 40, kSequence = 42, kAcknowledged = 46,
+                             kSelective = 50, kCredit = 58, kAckDelay = 60, kOrder = 62,
+                             kBehind = 64, kOffset = 66, kTotal = 68, kChecksum = 70, kPayload = 74;
+}  // namespace field
 
 inline constexpr std::size_t kEthernetHeaderSize = 14;
 inline constexpr std::size_t kVlanTagSize = 4;
-inline constexpr std::size_t kHeaderSize = 56;  // with the Ethernet header, without a VLAN tag
+inline constexpr std::size_t kHeaderSize = field::kPayload;  // Ethernet's included, no VLAN tag
 inline constexpr std::size_t kMaxHeaderSize = kHeaderSize + kVlanTagSize;
-// Largest Ethernet payload of a frame of ours; what is left of 9000 is for an authentication tag.
-inline constexpr std::size_t kLargestEthernetPayload =
-    kHeaderSize - kEthernetHeaderSize + kMaxPayload;
-static_assert(kHeaderSize <= 62);
-static_assert(kLargestEthernetPayload + 16 <= 9000);
+// Our part of the header: what it takes of an Ethernet MTU.
+inline constexpr std::size_t kMtuOverhead = kHeaderSize - kEthernetHeaderSize;
+// Any message fits one frame of such an MTU; with a smaller one (or a sealer's bytes on top of
+// the largest messages) it is cut into segments.
+inline constexpr std::size_t kLargestEthernetPayload = kMtuOverhead + kMaxPayload;
+static_assert(kLargestEthernetPayload <= 9000);
+// What every path is taken to carry until probes say more; IEEE 802.3's largest basic frame.
+inline constexpr std::size_t kBasicMtu = 1500;
+// The smallest that a port may have (IPv4's, RFC 791: anything less is no network).
+inline constexpr std::size_t kSmallestMtu = 576;
 
 enum class FrameKind : std::uint8_t {
     hello = 1,  // "I am here; answer with a welcome"
     welcome,    // answer to a hello
-    data,       // one message
+    data,       // one message, or a segment of one
     ack,        // acknowledgement alone
+    probe,      // padded to the size whose passage is asked about, or a sign of life
+    probe_ack,  // it came
 };
 
 using LinkIncarnation = Id<struct LinkIncarnationTag, std::uint32_t>;  // 0: not known
+
+enum class AckUrgency : std::uint8_t {
+    may_wait,  // for data to ride on
+    now,       // the sender waits for it: a retransmission
+};
 
 struct FrameHeader {
     FrameKind kind{};
     NodeId from, to;
     LinkIncarnation sender, receiver;
-    std::uint32_t sequence = 0;      // data: of this frame; else 0
+    AckUrgency answer = AckUrgency::may_wait;
+
     std::uint32_t acknowledged = 0;  // every sequence below this has arrived
     std::uint64_t selective = 0;     // bit i: acknowledged + 1 + i has arrived too
-    Channel channel{};               // data only; not set in other kinds
+    std::uint16_t credit = 0;        // sequences below acknowledged + credit may be sent
+    std::uint16_t ack_delay_us = 0;  // for how long the newest data frame has waited for this ack
+
+    // Data only; zero in other kinds.
+    Channel channel{};
+    std::uint32_t sequence = 0;
+    std::uint16_t order = 0;   // among the frames of its stream (stream.hpp), modulo 2^16
+    std::uint16_t behind = 0;  // frames of the node stream sent before it, modulo 2^16
+    std::uint16_t offset = 0;  // of the payload in its message
+    std::uint16_t total = 0;   // bytes of the message
+
+    // hello, welcome: MTU of the port it left by. probe, probe_ack: Ethernet payload asked about.
+    // On the wire in the place of `total`.
+    std::uint16_t mtu = 0;
 
     friend bool operator==(const FrameHeader&, const FrameHeader&) = default;
+};
+
+// What keeps a frame from being believed though it was changed on its way.
+enum class Integrity : std::uint8_t {
+    none,      // the port's own (Ethernet's FCS, or memory)
+    checksum,  // CRC-32C over everything behind the EtherType
+    sealed,    // an AEAD, frame_sealer.hpp
 };
 
 // What all frames of one node share and check.
@@ -69,24 +99,31 @@ struct FrameContext {
     NodeId self;
     std::size_t node_count = 0;
     std::uint16_t vlan = 0;  // 0: untagged
+    std::uint32_t cluster = 0;
+    Integrity integrity = Integrity::none;
+    std::size_t seal_overhead = 0;  // bytes behind the payload of a sealed frame
 };
 
-// Writes Ethernet and our header; `payload_size` bytes follow it on the wire.
+// Writes Ethernet and our header; `payload`, or its sealed form, follows on the wire.
 void encode_frame(const FrameContext& context, const MacAddress& destination,
-                  const MacAddress& source, const FrameHeader& header, std::size_t payload_size,
+                  const MacAddress& source, const FrameHeader& header, ByteView payload,
                   ByteWriter& to);
 
 struct DecodedFrame {
     MacAddress destination, source;
     FrameHeader header;
-    ByteView payload;  // points into the decoded bytes
+    ByteView payload;        // points into the decoded bytes; still sealed, if it is
+    ByteView authenticated;  // our header, version to checksum: what the seal covers besides
 };
 
 enum class NotOurs : std::uint8_t {
     other_ethertype,  // somebody else's traffic; also a frame of another VLAN
     other_guest,
+    other_cluster,
     other_destination,
     malformed,
+    damaged,      // the checksum is wrong
+    unprotected,  // without the integrity that the context asks for
 };
 // A node of this guest that speaks another version of the protocol.
 struct ForeignVersion {

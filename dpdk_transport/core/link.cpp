@@ -1,11 +1,14 @@
 #include "dpdk_transport/core/link.hpp"
 
 #include <algorithm>
+#include <array>
+
+#include "dpdk_transport/core/sequence.hpp"
 
 namespace vsmp::fabric {
 namespace {
 
-// While data streams in and none goes back: often enough for the peer's window, seldom enough
+// While data streams in and none goes back: often enough for the peer's credit, seldom enough
 // to cost nothing.
 constexpr std::size_t kAckEvery = 16;
 // A link on which nothing moved needs this many unanswered retransmissions to be lost, so that a
@@ -13,6 +16,18 @@ constexpr std::size_t kAckEvery = 16;
 constexpr std::size_t kTimeoutsToLose = 4;
 // Silence beyond which the peer is lost though it is heard: what it needs does not get through.
 constexpr int kStuckFactor = 4;
+// Frames of another version, with none of ours between, that are no accident.
+constexpr std::size_t kForeignToLose = 3;
+
+constexpr std::array<std::byte, kLargestEthernetPayload> kPadding{};
+
+// An earlier reconnection of the same process: each adds 1 (LinkIdentity). A damaged or delayed
+// frame of it must not look like a restart.
+bool is_earlier(LinkIncarnation which, LinkIncarnation than) {
+    constexpr std::int32_t kReconnections = 1 << 16;
+    const std::int32_t ahead = sequence_distance(which.value(), than.value());
+    return than != LinkIncarnation{} && ahead > 0 && ahead < kReconnections;
+}
 
 std::string seconds(Duration duration) {
     const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
@@ -22,9 +37,19 @@ std::string seconds(Duration duration) {
 
 }  // namespace
 
-Link::Link(const LinkIdentity& identity, const LinkTiming& timing)
-    : identity_(identity), timing_(timing), send_(timing), receive_(timing.window) {
+Link::Link(const LinkIdentity& identity, const LinkTiming& timing, const LinkPaths& paths)
+    : identity_(identity),
+      timing_(timing),
+      seal_overhead_(paths.seal_overhead),
+      send_(timing, paths.mtus.size()),
+      receive_(timing.window),
+      streams_(timing.window),
+      credit_(paths.credit == 0 ? timing.window : paths.credit) {
     VSMP_CHECK(identity.incarnation != LinkIncarnation{}, "incarnation 0 means unknown");
+    VSMP_CHECK(!paths.mtus.empty() && paths.mtus.size() <= kMaxPaths, "number of paths");
+    const std::size_t smallest = kMtuOverhead + seal_overhead_;
+    for (std::size_t mtu : paths.mtus)
+        paths_.emplace_back(timing, std::min(mtu, smallest + kMaxPayload), smallest);
 }
 
 std::string Link::peer_name() const {
@@ -35,7 +60,7 @@ void Link::lose(std::string why) {
     state_ = PeerState::lost;
     problem_ = std::move(why);
     send_.clear();
-    hello_due_ = welcome_due_ = ack_now_ = false;
+    ack_now_ = false;
     owed_ = 0;
 }
 
@@ -50,80 +75,108 @@ void Link::send(Channel channel, ByteView head, ByteView body) {
     ++counters_.messages_sent;
 }
 
-void Link::adopt(LinkIncarnation peer, Instant now) {
-    peer_ = peer;
-    heard_at_ = now;
-}
-
 void Link::receive_foreign(std::uint8_t version) {
     ++counters_.rejected;
-    if (state_ != PeerState::connecting) return;
+    if (state_ != PeerState::connecting || ++foreign_in_a_row_ < kForeignToLose) return;
     lose(peer_name() + " speaks protocol version " + std::to_string(version) + ", this node " +
          std::to_string(kProtocolVersion));
 }
 
-void Link::receive(const FrameHeader& header, ByteView payload, Instant now,
+// Not from an earlier life of it, nor after it has restarted.
+bool Link::may_come_from_peer(const FrameHeader& header) {
+    if (header.sender == identity_.former && identity_.former != LinkIncarnation{}) return false;
+    if (is_earlier(header.sender, identity_.former) || is_earlier(header.sender, peer_))
+        return false;
+    if (state_ != PeerState::up || header.sender == peer_) return true;
+    if (header.kind == FrameKind::hello || header.receiver == identity_.incarnation)
+        lose(peer_name() + " has restarted");
+    return false;
+}
+
+void Link::receive(std::size_t path_index, const FrameHeader& header, ByteView payload, Instant now,
                    const Deliver& deliver) {
     if (state_ == PeerState::lost) return;
-    const bool for_us = header.receiver == identity_.incarnation;
-    if (state_ == PeerState::up && header.sender != peer_ &&
-        (for_us || header.kind == FrameKind::hello)) {
-        lose(peer_name() + " has restarted");
-        return;
-    }
-    if (header.kind == FrameKind::hello) {
-        adopt(header.sender, now);
-        welcome_due_ = true;
-        return;
-    }
-    if (!for_us) {
+    if (!may_come_from_peer(header)) {
         ++counters_.rejected;
         return;
     }
-    adopt(header.sender, now);
-    if (state_ == PeerState::connecting) {
-        state_ = PeerState::up;
-        hello_due_ = false;
+    foreign_in_a_row_ = 0;
+    Path& path = paths_[path_index];
+    const bool for_us = header.receiver == identity_.incarnation;
+    if (header.kind == FrameKind::hello) path.hello_came();
+    if (header.kind == FrameKind::hello || (header.kind == FrameKind::welcome && for_us)) {
+        path.meet(header.mtu);
+        peer_ = header.sender;
+        heard_at_ = now;
     }
+    if (!for_us || !path.known()) {
+        if (header.kind != FrameKind::hello) ++counters_.rejected;
+        return;
+    }
+    if (send_.acknowledge(header.acknowledged, header.selective,
+                          std::chrono::microseconds(header.ack_delay_us),
+                          now) == SendWindow::Ack::impossible) {
+        ++counters_.rejected;
+        return;
+    }
+    send_.grant(header.acknowledged + header.credit);
+    peer_ = header.sender;
+    heard_at_ = now;
+    path.confirm();
+    state_ = PeerState::up;
     switch (header.kind) {
         case FrameKind::hello:
         case FrameKind::welcome:
-            break;
-        case FrameKind::data:
         case FrameKind::ack:
-            receive_data(header, payload, now, deliver);
-            break;
+            return;
+        case FrameKind::probe:
+        case FrameKind::probe_ack:
+            receive_probe(path_index, header, payload, now);
+            return;
+        case FrameKind::data:
+            receive_data(path_index, header, payload, now, deliver);
+            return;
     }
 }
 
-void Link::receive_data(const FrameHeader& header, ByteView payload, Instant now,
+void Link::receive_probe(std::size_t path, const FrameHeader& header, ByteView payload,
+                         Instant now) {
+    if (header.kind == FrameKind::probe) {
+        if (payload.size() + kMtuOverhead + seal_overhead_ == header.mtu)
+            paths_[path].probe_came(header.mtu);
+        return;
+    }
+    if (const auto taken = paths_[path].probe_acked(header.mtu, now)) send_.sample(path, *taken);
+    send_.forgive(path);
+}
+
+void Link::receive_data(std::size_t path, const FrameHeader& header, ByteView payload, Instant now,
                         const Deliver& deliver) {
-    if (send_.acknowledge(header.acknowledged, header.selective, now) ==
-        SendWindow::Ack::impossible) {
+    using Arrival = ReceiveWindow::Arrival;
+    const Arrival arrival = receive_.look(header.sequence);
+    const bool is_new = arrival == Arrival::in_order || arrival == Arrival::early;
+    if (arrival == Arrival::outside || (is_new && !streams_.plausible(header))) {
         ++counters_.rejected;
         return;
     }
-    if (header.kind != FrameKind::data) return;
-    const auto counted = [&](Channel channel, ByteView bytes) {
+    reply_path_ = path;
+    newest_data_at_ = now;
+    if (owed_++ == 0) owed_since_ = now;
+    if (header.answer == AckUrgency::now) ack_now_ = true;
+    if (!is_new) {
+        ++counters_.duplicates;
+        ack_now_ = true;  // our acknowledgement may have been lost
+        return;
+    }
+    if (arrival == Arrival::early) {
+        ++counters_.out_of_order;
+        ack_now_ = true;
+    }
+    receive_.accept(header.sequence);
+    streams_.accept(header, payload, [&](Channel channel, ByteView bytes) {
         ++counters_.messages_received;
         deliver(channel, bytes);
-    };
-    if (owed_++ == 0) owed_since_ = now;
-    switch (receive_.accept(header.sequence, header.channel, payload, counted)) {
-        case ReceiveWindow::Outcome::delivered:
-            break;
-        case ReceiveWindow::Outcome::held_back:
-            ++counters_.out_of_order;
-            ack_now_ = true;
-            break;
-        case ReceiveWindow::Outcome::duplicate:
-            ++counters_.duplicates;
-            ack_now_ = true;  // our acknowledgement may have been lost
-            break;
-        case ReceiveWindow::Outcome::outside:
-            ++counters_.rejected;
-            break;
-    }
+    });
 }
 
 void Link::tick(Instant now) {
@@ -137,13 +190,14 @@ void Link::tick(Instant now) {
                 lose("no answer from " + peer_name() + " for " + seconds(timing_.connect_timeout));
                 return;
             }
-            hello_due_ = hello_due_ || now >= hello_at_;
-            return;
+            break;
         case PeerState::up:
             send_.tick(now);
+            check_paths(now);
             check_silence(now);
-            return;
+            break;
     }
+    for (Path& path : paths_) path.tick(link_state(), now);
 }
 
 void Link::check_silence(Instant now) {
@@ -153,95 +207,177 @@ void Link::check_silence(Instant now) {
     if (now - quiet_since >= timing_.peer_timeout) {
         lose(peer_name() + " has been silent for " + seconds(timing_.peer_timeout));
     } else if (now - *stuck_since >= kStuckFactor * timing_.peer_timeout) {
-        lose(peer_name() +
-             " is heard but what it is sent does not arrive: does every part of the "
-             "path carry 9000-byte frames?");
+        lose(peer_name() + " is heard but what it is sent does not arrive");
+    }
+}
+
+bool Link::has_other_path(std::size_t index) const {
+    for (std::size_t i = 0; i < paths_.size(); ++i)
+        if (i != index && paths_[i].state() == Path::State::alive) return true;
+    return false;
+}
+
+// When what is in flight over a suspect goes over the others instead.
+std::optional<Instant> Link::failover_at(std::size_t index) const {
+    const SendWindow::PathUse& use = send_.path(index);
+    if (paths_[index].state() != Path::State::suspect || use.in_flight == 0) return std::nullopt;
+    if (!has_other_path(index)) return std::nullopt;
+    return use.last_progress + timing_.failover_after;
+}
+
+// A path that let a timeout pass is not used while there is another, but probed. Perhaps the peer
+// only stood still for a while: what is in flight has a little more time.
+void Link::check_paths(Instant now) {
+    for (std::size_t i = 0; i < paths_.size(); ++i) {
+        const bool silent = send_.path(i).timeouts > 0;
+        if (silent && paths_[i].state() == Path::State::alive && has_other_path(i))
+            paths_[i].suspect();
+        const auto at = failover_at(i);
+        if (at && now >= *at) send_.abandon(i, now);
     }
 }
 
 bool Link::ack_due(Instant now) const {
-    return ack_now_ || owed_ >= kAckEvery || (owed_ > 0 && now >= owed_since_ + timing_.ack_delay);
+    const std::size_t many = std::clamp<std::size_t>(credit_ / 4, 1, kAckEvery);
+    return ack_now_ || owed_ >= many || (owed_ > 0 && now >= owed_since_ + timing_.ack_delay);
 }
 
-std::optional<FrameKind> Link::next_kind(Instant now) const {
-    if (state_ == PeerState::lost) return std::nullopt;
-    if (welcome_due_) return FrameKind::welcome;
-    if (hello_due_) return FrameKind::hello;
-    if (state_ == PeerState::up) {
-        if (send_.sendable()) return FrameKind::data;
-        if (ack_due(now)) return FrameKind::ack;
+// Any path must be able to carry any segment: traffic may have to move.
+std::size_t Link::segment_size() const {
+    std::size_t mtu = kLargestEthernetPayload + seal_overhead_;
+    for (const Path& path : paths_)
+        if (path.known()) mtu = std::min(mtu, path.mtu());
+    return mtu - kMtuOverhead - seal_overhead_;
+}
+
+// The least busy one that is alive and carries the frame; a suspect if there is no other.
+std::optional<std::size_t> Link::choose_path(std::size_t payload, PathMask blocked) const {
+    std::optional<std::size_t> best;
+    const auto worse = [&](std::size_t a, std::size_t b) {
+        const bool suspect_a = paths_[a].state() == Path::State::suspect;
+        const bool suspect_b = paths_[b].state() == Path::State::suspect;
+        if (suspect_a != suspect_b) return suspect_a;
+        return send_.path(a).in_flight > send_.path(b).in_flight;
+    };
+    for (std::size_t i = 0; i < paths_.size(); ++i) {
+        if ((blocked >> i & 1) != 0 || !paths_[i].known()) continue;
+        if (payload + kMtuOverhead + seal_overhead_ > paths_[i].mtu()) continue;
+        if (!best || worse(*best, i)) best = i;
     }
-    return std::nullopt;
+    return best;
 }
 
-std::optional<Link::Outgoing> Link::next(Instant now) const {
-    const auto kind = next_kind(now);
-    if (!kind) return std::nullopt;
-    Outgoing outgoing;
-    FrameHeader& header = outgoing.header;
-    header.kind = *kind;
+bool Link::plan_control(PathMask blocked) {
+    for (std::size_t i = 0; i < paths_.size(); ++i) {
+        if ((blocked >> i & 1) != 0) continue;
+        plan_.due = paths_[i].due();
+        if (!plan_.due) continue;
+        plan_.outgoing.path = i;
+        plan_.outgoing.header.kind = plan_.due->kind;
+        plan_.outgoing.header.mtu = plan_.due->mtu;
+        if (plan_.due->kind == FrameKind::probe)
+            plan_.outgoing.payload =
+                ByteView{kPadding}.first(plan_.due->mtu - kMtuOverhead - seal_overhead_);
+        return true;
+    }
+    return false;
+}
+
+bool Link::plan_data(PathMask blocked) {
+    auto frame = send_.next(segment_size());
+    if (!frame) return false;
+    const auto path = choose_path(frame->payload.size(), blocked);
+    if (!path) return false;
+    plan_.outgoing.path = *path;
+    plan_.outgoing.payload = frame->payload;
+    FrameHeader& header = plan_.outgoing.header;
+    header.kind = FrameKind::data;
+    header.answer = frame->again ? AckUrgency::now : AckUrgency::may_wait;
+    header.channel = frame->segment.channel;
+    header.sequence = frame->sequence;
+    header.order = frame->order;
+    header.behind = frame->behind;
+    header.offset = frame->segment.offset;
+    header.total = frame->segment.total;
+    plan_.frame = *frame;
+    return true;
+}
+
+bool Link::plan_ack(PathMask blocked, Instant now) {
+    if (!ack_due(now)) return false;
+    // By the way the data came, which is alive.
+    const bool same_way = (blocked >> reply_path_ & 1) == 0;
+    const auto path = same_way ? std::optional{reply_path_} : choose_path(0, blocked);
+    if (!path) return false;
+    plan_.outgoing.path = *path;
+    plan_.outgoing.header.kind = FrameKind::ack;
+    return true;
+}
+
+void Link::fill_header(Instant now) {
+    receive_.grant(credit_);
+    FrameHeader& header = plan_.outgoing.header;
     header.from = identity_.self;
     header.to = identity_.peer;
     header.sender = identity_.incarnation;
     header.receiver = peer_;
     header.acknowledged = receive_.acknowledged();
     header.selective = receive_.selective();
-    if (*kind == FrameKind::data) {
-        const auto frame = send_.next();
-        header.sequence = frame->sequence;
-        header.channel = frame->channel;
-        outgoing.payload = frame->payload;
+    header.credit = static_cast<std::uint16_t>(receive_.credit());
+    if (owed_ > 0) {
+        const auto us =
+            std::chrono::duration_cast<std::chrono::microseconds>(now - newest_data_at_).count();
+        header.ack_delay_us = static_cast<std::uint16_t>(std::clamp<std::int64_t>(us, 0, 0xffff));
     }
-    return outgoing;
 }
 
-void Link::acknowledged_all() {
+const Link::Outgoing* Link::next(Instant now, PathMask blocked) {
+    if (state_ == PeerState::lost) return nullptr;
+    plan_ = Plan{};
+    const bool planned = plan_control(blocked) || (state_ == PeerState::up &&
+                                                   (plan_data(blocked) || plan_ack(blocked, now)));
+    if (!planned) return nullptr;
+    fill_header(now);
+    return &plan_.outgoing;
+}
+
+void Link::transmitted(Instant now) {
+    if (plan_.due) {
+        paths_[plan_.outgoing.path].sent(*plan_.due, link_state(), now);
+        return;
+    }
+    if (plan_.frame) send_.transmitted(*plan_.frame, plan_.outgoing.path, now);
     owed_ = 0;
     ack_now_ = false;
 }
 
-void Link::transmitted(Instant now) {
-    const auto kind = next_kind(now);
-    VSMP_CHECK(kind.has_value(), "nothing was to be sent");
-    switch (*kind) {
-        case FrameKind::welcome:
-            welcome_due_ = false;
-            break;
-        case FrameKind::hello:
-            hello_due_ = false;
-            hello_at_ = now + timing_.hello_interval;
-            break;
-        case FrameKind::data:
-            send_.transmitted(now);
-            acknowledged_all();
-            break;
-        case FrameKind::ack:
-            acknowledged_all();
-            break;
-    }
+bool Link::something_to_send() const {
+    for (const Path& path : paths_)
+        if (path.due()) return true;
+    return state_ == PeerState::up && (ack_due(Instant{}) || send_.next(segment_size()));
 }
 
 std::optional<Instant> Link::next_deadline() const {
-    if (next_kind(Instant{})) return Instant{};
-    switch (state_) {
-        case PeerState::lost:
-            return std::nullopt;
-        case PeerState::connecting:
-            return hello_at_;
-        case PeerState::up:
-            break;
+    if (state_ == PeerState::lost) return std::nullopt;
+    if (something_to_send()) return Instant{};
+    std::optional<Instant> next;
+    const auto consider = [&](std::optional<Instant> at) {
+        if (at && (!next || *at < *next)) next = at;
+    };
+    for (std::size_t i = 0; i < paths_.size(); ++i) {
+        consider(paths_[i].next_deadline(link_state()));
+        if (state_ == PeerState::up) consider(failover_at(i));
     }
-    auto deadline = send_.next_timeout();
-    if (owed_ > 0) {
-        const Instant ack_at = owed_since_ + timing_.ack_delay;
-        deadline = deadline ? std::min(*deadline, ack_at) : ack_at;
-    }
-    return deadline;
+    if (state_ != PeerState::up) return next;
+    consider(send_.next_timeout());
+    if (owed_ > 0) consider(owed_since_ + timing_.ack_delay);
+    return next;
 }
 
 PeerCounters Link::counters() const {
     PeerCounters counters = counters_;
     counters.retransmissions = send_.retransmissions();
+    counters.rejected += streams_.broken();
     return counters;
 }
 

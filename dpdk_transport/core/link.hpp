@@ -1,89 +1,148 @@
-// One reliable link to one peer: handshake, acknowledgement, retransmission, loss of the peer.
-// Pure: time and frames are passed in, frames to send are asked for.
+// One reliable link to one peer, over one or several paths: handshake, acknowledgement, credit,
+// retransmission, loss of the peer. Pure: time and frames are passed in, frames to send are asked
+// for.
 //
 //   connecting --welcome, or data or ack meant for us--> up --silence, restart--> lost
 //   connecting --no answer, other version--> lost
 //
-// While connecting a node sends hello; each hello is answered with a welcome. lost is final: the
-// two ends no longer agree on what was delivered.
+// While a path is unknown the node sends hello over it; each hello is answered with a welcome. lost
+// is final: the two ends no longer agree on what was delivered. Who wants to talk to the peer again
+// makes another Link, with another incarnation.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "dpdk_transport/core/frame.hpp"
+#include "dpdk_transport/core/path.hpp"
 #include "dpdk_transport/core/receive_window.hpp"
 #include "dpdk_transport/core/send_window.hpp"
+#include "dpdk_transport/core/streams.hpp"
 
 namespace vsmp::fabric {
 
 struct LinkIdentity {
     NodeId self, peer;
-    LinkIncarnation incarnation;  // of this node's end; differs for each start
+    // Of this node's end: random for each start of the node, one more for each reconnection.
+    LinkIncarnation incarnation;
+    LinkIncarnation former{};  // of the peer's end in an earlier link: its frames are stale
 };
+
+struct LinkPaths {
+    std::vector<std::size_t> mtus{9000};  // of each port: largest Ethernet payload
+    std::size_t seal_overhead = 0;
+    std::size_t credit = 0;  // what the peer is granted at first; 0: the whole window
+};
+
+// Paths as bits: 1 << index.
+using PathMask = std::uint32_t;
+inline constexpr std::size_t kMaxPaths = 32;
 
 class Link {
   public:
-    using Deliver = ReceiveWindow::Deliver;
+    using Deliver = Streams::Deliver;
 
-    Link(const LinkIdentity& identity, const LinkTiming& timing);
+    Link(const LinkIdentity& identity, const LinkTiming& timing, const LinkPaths& paths = {});
 
     // Waits in the queue until the peer is up and the window open. Dropped when the peer is lost.
     void send(Channel channel, ByteView head, ByteView body);
     bool congested() const { return send_.waiting() >= timing_.high_water; }
 
-    // A frame of this peer to this node, decoded. `deliver` may call send().
-    void receive(const FrameHeader& header, ByteView payload, Instant now, const Deliver& deliver);
-    // The peer speaks another version of the protocol. Ends a link that is not up yet.
+    // A frame of this peer to this node, decoded, that came by this path. `deliver` may call
+    // send().
+    void receive(std::size_t path, const FrameHeader& header, ByteView payload, Instant now,
+                 const Deliver& deliver);
+    // The peer speaks another version of the protocol. Ends a link that is not up yet, when it is
+    // said often enough not to be a damaged frame.
     void receive_foreign(std::uint8_t version);
+
+    // Lets the peer have so many frames on their way here, from the next frame to it on.
+    void grant(std::size_t credit) { credit_ = credit; }
+    // What it may still send of what it was told.
+    std::size_t granted() const { return receive_.credit(); }
+    // Data has come that was not acknowledged yet.
+    bool owes_acknowledgement() const { return owed_ > 0; }
 
     // Timers. Call before next().
     void tick(Instant now);
     struct Outgoing {
+        std::size_t path = 0;
         FrameHeader header;
         ByteView payload;  // valid until the next call of anything but next()
     };
-    // The frame to send now, if any. The same again until transmitted() says that it went.
-    std::optional<Outgoing> next(Instant now) const;
+    // The frame to send now, if any, over a path that is not `blocked`. Null: nothing, or lost.
+    const Outgoing* next(Instant now, PathMask blocked = 0);
+    // The frame that next() showed was handed to the port.
     void transmitted(Instant now);
     // When tick() has something to do; the epoch when next() has a frame already.
     std::optional<Instant> next_deadline() const;
 
     PeerState state() const { return state_; }
+    // Why it is lost.
     const std::string& problem() const { return problem_; }
+    const LinkIdentity& identity() const { return identity_; }
+    LinkIncarnation peer_incarnation() const { return peer_; }
+    const Path& path(std::size_t index) const { return paths_[index]; }
+    Duration round_trip(std::size_t path) const { return send_.path(path).round_trip.smoothed(); }
     // Frames and bytes are counted by who sees whole frames.
     PeerCounters counters() const;
     std::size_t waiting() const { return send_.waiting(); }
-    std::size_t held_back() const { return receive_.held_back(); }
+    std::size_t held_back() const { return streams_.held_back(); }
 
   private:
-    void adopt(LinkIncarnation peer, Instant now);
+    // What next() has chosen.
+    struct Plan {
+        Outgoing outgoing;
+        std::optional<SendWindow::Frame> frame;
+        std::optional<Path::Due> due;
+    };
+
+    Path::LinkState link_state() const {
+        return state_ == PeerState::up ? Path::LinkState::up : Path::LinkState::connecting;
+    }
     void lose(std::string why);
-    void receive_data(const FrameHeader& header, ByteView payload, Instant now,
+    bool may_come_from_peer(const FrameHeader& header);
+    void receive_data(std::size_t path, const FrameHeader& header, ByteView payload, Instant now,
                       const Deliver& deliver);
+    void receive_probe(std::size_t path, const FrameHeader& header, ByteView payload, Instant now);
     void check_silence(Instant now);
+    void check_paths(Instant now);
+    bool has_other_path(std::size_t path) const;
+    std::optional<Instant> failover_at(std::size_t path) const;
     bool ack_due(Instant now) const;
-    void acknowledged_all();
-    std::optional<FrameKind> next_kind(Instant now) const;
+    std::size_t segment_size() const;
+    std::optional<std::size_t> choose_path(std::size_t payload, PathMask blocked) const;
+    bool plan_control(PathMask blocked);
+    bool plan_data(PathMask blocked);
+    bool plan_ack(PathMask blocked, Instant now);
+    void fill_header(Instant now);
+    bool something_to_send() const;
     std::string peer_name() const;
 
     LinkIdentity identity_;
     LinkTiming timing_;
+    std::size_t seal_overhead_;
+    std::vector<Path> paths_;
     SendWindow send_;
     ReceiveWindow receive_;
+    Streams streams_;
+    Plan plan_;
     PeerState state_ = PeerState::connecting;
     std::string problem_;
     LinkIncarnation peer_;  // unknown until the first frame
     PeerCounters counters_;
 
     std::optional<Instant> connecting_since_;
-    Instant hello_at_{};
-    bool hello_due_ = false, welcome_due_ = false;
     Instant heard_at_{};
+    std::size_t foreign_in_a_row_ = 0;
 
-    std::size_t owed_ = 0;  // data frames not acknowledged yet
+    std::size_t credit_;
+    std::size_t reply_path_ = 0;  // by which data came last
+    std::size_t owed_ = 0;        // data frames not acknowledged yet
     Instant owed_since_{};
+    Instant newest_data_at_{};
     bool ack_now_ = false;
 };
 

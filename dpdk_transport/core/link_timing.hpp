@@ -12,16 +12,24 @@ struct LinkTiming {
     Duration hello_interval = std::chrono::milliseconds(20);  // while connecting
     // A peer that has not answered for so long is lost. Zero: wait for ever.
     Duration connect_timeout = std::chrono::seconds(60);
-    Duration rto_initial = std::chrono::milliseconds(200);
-    Duration rto_min = std::chrono::milliseconds(20);
+    // Retransmission, in nanoseconds between these bounds; round_trip.hpp.
+    Duration rto_initial = std::chrono::milliseconds(100);
+    Duration rto_min = std::chrono::milliseconds(2);
     Duration rto_max = std::chrono::milliseconds(500);
     // Longest wait of an acknowledgement for data to ride on. A frame of its own wakes the peer for
     // nothing, in the middle of what it was doing with the data.
     Duration ack_delay = std::chrono::milliseconds(1);
     // Silence while something is unacknowledged, after which an up peer is lost.
     Duration peer_timeout = std::chrono::seconds(15);
+    // Silence of one path, after which what is unacknowledged goes over the others.
+    Duration failover_after = std::chrono::milliseconds(20);
+    // Between the first probes of a path; doubles up to probe_interval_max.
+    Duration probe_interval = std::chrono::milliseconds(20);
+    Duration probe_interval_max = std::chrono::milliseconds(200);
 
-    std::size_t window = 256;        // frames in flight and reorder buffer; a power of two
+    // Frames in flight to one peer; a power of two. As many as a selective acknowledgement covers:
+    // what arrived beyond that is not known, and a lost retransmission not found but by a timeout.
+    std::size_t window = 64;
     std::size_t high_water = 512;    // messages waiting beyond which the link is congested
     std::size_t queue_limit = 8192;  // messages waiting beyond which the link is given up
 };

@@ -1,46 +1,48 @@
 #include "dpdk_transport/core/receive_window.hpp"
 
+#include <algorithm>
 #include <bit>
 
 #include "dpdk_transport/core/sequence.hpp"
+#include "proto/check.hpp"
 
 namespace vsmp::fabric {
 
-ReceiveWindow::ReceiveWindow(std::size_t size) : held_(size) {
+ReceiveWindow::ReceiveWindow(std::size_t size) : here_(size) {
     VSMP_CHECK(std::has_single_bit(size), "window is not a power of two");
 }
 
-ReceiveWindow::Outcome ReceiveWindow::accept(std::uint32_t sequence, Channel channel,
-                                             ByteView payload, const Deliver& deliver) {
-    const std::int32_t ahead = sequence_distance(next_, sequence);
-    if (ahead < 0) return Outcome::duplicate;
-    if (static_cast<std::size_t>(ahead) >= held_.size()) return Outcome::outside;
-    if (ahead > 0) {
-        Held& held = slot(sequence);
-        if (held.present) return Outcome::duplicate;
-        held.channel = channel;
-        held.present = true;
-        held.payload.assign(payload.begin(), payload.end());
-        ++held_count_;
-        return Outcome::held_back;
+ReceiveWindow::Arrival ReceiveWindow::look(std::uint32_t sequence) const {
+    if (sequence_distance(next_, sequence) < 0) return Arrival::duplicate;
+    if (sequence_distance(limit_, sequence) >= 0) return Arrival::outside;
+    if (sequence == next_) return Arrival::in_order;
+    return here_[slot(sequence)] != 0 ? Arrival::duplicate : Arrival::early;
+}
+
+void ReceiveWindow::accept(std::uint32_t sequence) {
+    if (sequence != next_) {
+        here_[slot(sequence)] = 1;
+        ++early_;
+        return;
     }
     ++next_;
-    deliver(channel, payload);
-    while (held_count_ > 0 && slot(next_).present) {
-        Held& held = slot(next_);
-        held.present = false;
-        --held_count_;
+    while (early_ > 0 && here_[slot(next_)] != 0) {
+        here_[slot(next_)] = 0;
+        --early_;
         ++next_;
-        deliver(held.channel, held.payload);
     }
-    return Outcome::delivered;
+}
+
+void ReceiveWindow::grant(std::size_t credit) {
+    const auto limit = next_ + static_cast<std::uint32_t>(std::min(credit, here_.size()));
+    if (sequence_distance(limit_, limit) > 0) limit_ = limit;
 }
 
 std::uint64_t ReceiveWindow::selective() const {
-    if (held_count_ == 0) return 0;
+    if (early_ == 0) return 0;
     std::uint64_t bits = 0;
-    for (std::uint32_t i = 0; i < 64 && i + 1 < held_.size(); ++i)
-        if (slot(next_ + 1 + i).present) bits |= std::uint64_t{1} << i;
+    for (std::uint32_t i = 0; i < 64 && i + 1 < here_.size(); ++i)
+        if (here_[slot(next_ + 1 + i)] != 0) bits |= std::uint64_t{1} << i;
     return bits;
 }
 

@@ -1,47 +1,40 @@
-// The receiving half of a link: puts messages in order, each once.
+// Which sequences of a peer have arrived: finds duplicates, makes acknowledgements.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <vector>
-
-#include "dpdk_transport/fabric.hpp"
-#include "proto/bytes.hpp"
 
 namespace vsmp::fabric {
 
 class ReceiveWindow {
   public:
-    using Deliver = std::function<void(Channel channel, ByteView payload)>;
-
-    // Holds at most `size` messages back, a power of two, at least the peer's send window.
+    // `size`: most sequences that may be granted at once; a power of two.
     explicit ReceiveWindow(std::size_t size);
 
-    enum class Outcome : std::uint8_t {
-        delivered,  // it and what it unblocked
-        held_back,  // something before it is missing
-        duplicate,
-        outside,  // beyond the window: the peer breaks the protocol
+    enum class Arrival : std::uint8_t {
+        in_order,   // nothing before it is missing
+        early,      // something is
+        duplicate,  // it was here before
+        outside,    // beyond what was granted: the peer breaks the protocol
     };
-    Outcome accept(std::uint32_t sequence, Channel channel, ByteView payload,
-                   const Deliver& deliver);
+    Arrival look(std::uint32_t sequence) const;
+    // Remembers a sequence that is in_order or early.
+    void accept(std::uint32_t sequence);
+
+    // Grants sequences up to `credit` beyond the acknowledged ones. A grant is never taken back.
+    void grant(std::size_t credit);
+    std::size_t credit() const { return limit_ - next_; }
 
     std::uint32_t acknowledged() const { return next_; }
     std::uint64_t selective() const;
-    std::size_t held_back() const { return held_count_; }
 
   private:
-    struct Held {
-        Channel channel{};
-        bool present = false;
-        std::vector<std::byte> payload;
-    };
-    Held& slot(std::uint32_t sequence) { return held_[sequence & (held_.size() - 1)]; }
-    const Held& slot(std::uint32_t sequence) const { return held_[sequence & (held_.size() - 1)]; }
+    std::size_t slot(std::uint32_t sequence) const { return sequence & (here_.size() - 1); }
 
-    std::vector<Held> held_;
-    std::size_t held_count_ = 0;
-    std::uint32_t next_ = 0;  // first sequence not delivered yet
+    std::vector<std::uint8_t> here_;  // by sequence modulo its size
+    std::size_t early_ = 0;           // how many are set
+    std::uint32_t next_ = 0;          // first sequence that is missing
+    std::uint32_t limit_ = 0;         // first sequence that is not granted
 };
 
 }  // namespace vsmp::fabric

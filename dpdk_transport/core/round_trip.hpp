@@ -1,4 +1,6 @@
-// Retransmission timeout from measured round trips (RFC 6298).
+// Retransmission timeout from measured round trips: RFC 6298, with two changes of RFC 9002. What
+// the peer says it held its acknowledgement back for is not part of the round trip (5.3), and the
+// longest it may do so is part of the timeout (6.2.1).
 #pragma once
 
 #include <algorithm>
@@ -11,10 +13,14 @@ namespace vsmp::fabric {
 class RoundTrip {
   public:
     explicit RoundTrip(const LinkTiming& timing)
-        : floor_(timing.rto_min), ceiling_(timing.rto_max), base_(timing.rto_initial) {}
+        : floor_(timing.rto_min),
+          ceiling_(timing.rto_max),
+          ack_delay_(timing.ack_delay),
+          base_(timing.rto_initial) {}
 
-    // Only of frames sent once: an acknowledgement of a retransmitted one is ambiguous.
-    void sample(Duration round_trip) {
+    // Only of frames sent once: an acknowledgement of a retransmitted one is ambiguous (Karn).
+    void sample(Duration elapsed, Duration held_back) {
+        const Duration round_trip = elapsed > held_back ? elapsed - held_back : elapsed;
         if (smoothed_ == Duration::zero()) {
             smoothed_ = round_trip;
             variation_ = round_trip / 2;
@@ -25,7 +31,7 @@ class RoundTrip {
             smoothed_ = (7 * smoothed_ + round_trip) / 8;
             shortest_ = std::min(shortest_, round_trip);
         }
-        base_ = smoothed_ + 4 * variation_;
+        base_ = smoothed_ + 4 * variation_ + ack_delay_;
     }
     // A timeout fired: the next waits twice as long.
     void back_off() { backed_off_ = std::min(2 * timeout(), ceiling_); }
@@ -34,10 +40,11 @@ class RoundTrip {
 
     Duration timeout() const { return std::max(backed_off_, std::clamp(base_, floor_, ceiling_)); }
     // Zero until the first sample.
+    Duration smoothed() const { return smoothed_; }
     Duration shortest() const { return shortest_; }
 
   private:
-    Duration floor_, ceiling_;
+    Duration floor_, ceiling_, ack_delay_;
     Duration base_;
     Duration backed_off_{};
     Duration smoothed_{}, variation_{}, shortest_{};

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <mutex>
 #include <utility>
@@ -41,18 +42,22 @@ class Segment {
             std::size_t copies = options_.copies ? options_.copies(frame) : 1;
             for (; copies > 0 && ends_[i].frames.size() < options_.depth; --copies)
                 ends_[i].frames.push_back(frame);
+            ends_[i].waiting.store(ends_[i].frames.size(), std::memory_order_release);
             if (ends_[i].armed && !ends_[i].frames.empty()) signal(ends_[i]);
         }
     }
 
-    std::deque<Bytes> take(std::size_t at, std::size_t limit) {
+    std::vector<Bytes> take(std::size_t at, std::size_t limit) {
+        // Who only polls does not keep senders from the lock.
+        if (ends_[at].waiting.load(std::memory_order_acquire) == 0) return {};
         const std::lock_guard lock{mutex_};
-        std::deque<Bytes> taken;
+        std::vector<Bytes> taken;
         auto& frames = ends_[at].frames;
         while (!frames.empty() && taken.size() < limit) {
             taken.push_back(std::move(frames.front()));
             frames.pop_front();
         }
+        ends_[at].waiting.store(frames.size(), std::memory_order_release);
         return taken;
     }
 
@@ -77,6 +82,7 @@ class Segment {
   private:
     struct End {
         std::deque<Bytes> frames;
+        std::atomic<std::size_t> waiting = 0;  // frames.size(), for who does not hold the lock
         UniqueFd event;
         bool armed = false;
     };

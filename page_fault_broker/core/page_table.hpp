@@ -28,6 +28,7 @@ enum class PageFlag : std::uint32_t {
     framed = 1u << 6,     // counts as resident: populated, or asked for
     queued = 1u << 7,     // ResidentSet: it is in a queue by age
     discardable = 1u << 8,  // ResidentSet: it is in the queue of stale copies
+    on_touch = 1u << 9,     // fetched ahead, not to be mapped before its first use
 };
 
 class PageTable {

@@ -53,6 +53,10 @@ NodeId Broker::location(PageNumber page) const {
 void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Instant now) {
     now_ = now;
     ++counters_.faults;
+    if (table_.has(fault.page, PageFlag::on_touch)) {
+        table_.set(fault.page, PageFlag::on_touch, false);
+        if (observer_) observer_->on_touched(fault.page, now);
+    }
     if (is_remote(fault)) {
         holds_.on_fault(claimant, fault.page, now);
         const Waiting claim{fault.page, claimant};
@@ -66,7 +70,7 @@ void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Inst
     settle();
 }
 
-void Broker::prefetch(std::span<const PageNumber> pages, Access access, Instant now) {
+void Broker::prefetch(std::span<const PageNumber> pages, Access access, MapAhead map, Instant now) {
     if (fabric_ && fabric_->congested()) return;
     now_ = now;
     for (PageNumber page : pages.first(std::min(pages.size(), kMaxPrefetch))) {
@@ -75,6 +79,8 @@ void Broker::prefetch(std::span<const PageNumber> pages, Access access, Instant 
         if (!table_.has(page, PageFlag::framed) && !resident_.take(page, coherence::Purpose::ahead))
             break;
         ++counters_.prefetches;
+        table_.set(page, PageFlag::on_touch,
+                   map == MapAhead::on_touch && !table_.has(page, PageFlag::mapped));
         run_local(page, {LocalEventKind::fault, access, {}});
     }
     settle();
@@ -166,6 +172,7 @@ void Broker::run_local(PageNumber page, const LocalEvent& event, ByteView conten
         coherence::step(self_, table_.homes().home_of(page), page, before, event);
     table_.set_local(page, step.next);
     count(before, event);
+    tell_if_wanted(before, event);
     for (const Action& action : step.actions) {
         if (action.kind == ActionKind::store_contents)
             store(page, event.message, contents);
@@ -174,8 +181,10 @@ void Broker::run_local(PageNumber page, const LocalEvent& event, ByteView conten
     }
     if (before.permission == Permission::none && step.next.permission != Permission::none)
         resident_.on_obtained(page);
-    if (before.permission != Permission::none && step.next.permission == Permission::none)
+    if (before.permission != Permission::none && step.next.permission == Permission::none) {
+        table_.set(page, PageFlag::on_touch, false);
         resident_.on_lost(page);
+    }
 }
 
 void Broker::run_home(const Message& message) {
@@ -193,6 +202,7 @@ void Broker::perform(PageNumber page, const Action& action) {
             VSMP_CHECK(false, "contents without a message");
         case ActionKind::map_shared:
             populate(page);
+            if (table_.has(page, PageFlag::on_touch)) return;
             must(userfault_.map_read_only(page), "map a page for reading");
             table_.set(page, PageFlag::mapped, true);
             return;
@@ -221,6 +231,7 @@ void Broker::start_hold(PageNumber page) {
     for (const Waiting& w : waiting_) {
         if (w.page != page) continue;
         holds_.on_granted(w.claimant, page, now_);
+        if (observer_) observer_->on_obtained(w.claimant, page, now_);
         claimed = true;
     }
     if (!claimed) unclaimed_.push_back(page);
@@ -305,6 +316,7 @@ void Broker::store(PageNumber page, const Message& message, ByteView contents) {
 }
 
 void Broker::map_exclusive(PageNumber page) {
+    if (table_.has(page, PageFlag::on_touch)) return;
     if (table_.has(page, PageFlag::mapped)) {
         // Read-only until now. Should the PTE have gone meanwhile, whoever waits faults anew and
         // comes here with the flag unset.
@@ -332,6 +344,7 @@ std::uint64_t Broker::fault_around(PageNumber page) {
     std::uint64_t next = page.value() + 1;
     while (next < end && is_mine_alone(PageNumber{next}) &&
            !table_.has(PageNumber{next}, PageFlag::mapped) &&
+           !table_.has(PageNumber{next}, PageFlag::on_touch) &&
            (table_.has(PageNumber{next}, PageFlag::framed) ||
             resident_.take(PageNumber{next}, coherence::Purpose::ahead)))
         ++next;
@@ -340,6 +353,33 @@ std::uint64_t Broker::fault_around(PageNumber page) {
 
 bool Broker::is_mine_alone(PageNumber page) const {
     return table_.is_home(page) && table_.permission(page) == Permission::exclusive;
+}
+
+void Broker::tell_if_wanted(const LocalPage& page, const LocalEvent& event) {
+    if (!observer_ || event.kind != LocalEventKind::message || page.permission == Permission::none)
+        return;
+    switch (event.message.kind) {
+        case MessageKind::forward_read:
+            if (page.permission == Permission::exclusive)
+                observer_->on_wanted(event.message.page, Access::read, event.message.requester,
+                                     now_);
+            return;
+        case MessageKind::forward_write:
+        case MessageKind::invalidate:
+            observer_->on_wanted(event.message.page, Access::write, event.message.requester, now_);
+            return;
+        case MessageKind::read_request:
+        case MessageKind::write_request:
+        case MessageKind::upgrade_request:
+        case MessageKind::release:
+        case MessageKind::release_refused:
+        case MessageKind::invalidate_ack:
+        case MessageKind::shared_data:
+        case MessageKind::exclusive_data:
+        case MessageKind::upgrade_grant:
+        case MessageKind::done:
+            return;
+    }
 }
 
 void Broker::count(const LocalPage& before, const LocalEvent& event) {

@@ -35,6 +35,23 @@ struct BrokerCounters {
     std::uint64_t prefetches = 0;     // pages asked for by prefetch()
 };
 
+// Who wants to know what becomes of pages. Called on the broker's thread, from within its calls;
+// must not call it back.
+class BrokerObserver {
+  public:
+    virtual ~BrokerObserver() = default;
+    // A page that `claimant` waited for is here and mapped.
+    virtual void on_obtained(coherence::Claimant claimant, PageNumber page, Instant now) = 0;
+    // Another node wants a page of which something is here, and gets it now or after its hold.
+    virtual void on_wanted(PageNumber page, Access access, NodeId by, Instant now) = 0;
+    // A page that was fetched ahead with MapAhead::on_touch is needed now.
+    virtual void on_touched(PageNumber page, Instant now) = 0;
+};
+
+// When a page that was fetched ahead gets its PTE: with `on_touch` its first use is a local fault,
+// which tells that it was of use.
+enum class MapAhead : std::uint8_t { at_once, on_touch };
+
 // Pages that one call of Broker::prefetch() asks for at most.
 inline constexpr std::size_t kMaxPrefetch = 64;
 
@@ -46,6 +63,7 @@ class Broker : private coherence::MemoryKeeper {
            UserfaultFd& userfault, std::uint64_t memory_limit = 0);
     // How other nodes are reached; before the first event. Without it the guest has one node.
     void attach(fabric::Fabric* fabric) { fabric_ = fabric; }
+    void set_observer(BrokerObserver* observer) { observer_ = observer; }
 
     // Whether answering this fault needs another node.
     bool is_remote(const Userfault& fault) const { return !permits(fault.page, fault.access); }
@@ -56,7 +74,7 @@ class Broker : private coherence::MemoryKeeper {
     // would. Nobody waits for them and they are not held: whoever needs one more gets it. Pages
     // that are here already, or on their way, and numbers beyond the guest's RAM are passed over.
     // It is a hint: while links are congested nothing is asked for.
-    void prefetch(std::span<const PageNumber> pages, Access access, Instant now);
+    void prefetch(std::span<const PageNumber> pages, Access access, MapAhead map, Instant now);
     // A vCPU left before its fault was answered.
     void on_abandoned(coherence::Claimant claimant, Instant now);
     void on_message(NodeId from, ByteView payload, Instant now);
@@ -107,12 +125,14 @@ class Broker : private coherence::MemoryKeeper {
     std::uint64_t fault_around(PageNumber page);
     bool is_mine_alone(PageNumber page) const;
     void count(const coherence::LocalPage& before, const coherence::LocalEvent& event);
+    void tell_if_wanted(const coherence::LocalPage& page, const coherence::LocalEvent& event);
 
     NodeId self_;
     coherence::PageTable table_;
     GuestMemory& memory_;
     UserfaultFd& userfault_;
     fabric::Fabric* fabric_ = nullptr;
+    BrokerObserver* observer_ = nullptr;
     coherence::HoldTable holds_;
     coherence::ResidentSet resident_;
     Instant now_{};  // of the event that is being handled

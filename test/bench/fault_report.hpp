@@ -13,7 +13,7 @@ struct FaultReport {
     double interval_us = 0;
     std::vector<double> local, read_fetch, upgrade, write_fetch, zero_fetch, ship;
     std::vector<double> mapped;  // KVM faults on what the host has mapped; for comparison only
-    std::vector<double> plain;  // a userfault of a thread, without KVM; for comparison only
+    std::vector<double> plain;   // a userfault of a thread, without KVM; for comparison only
     // Round trips over the bare port: both ways small, a page, a vCPU's state.
     std::vector<double> raw_small, raw_page, raw_ship;
     std::size_t ship_frame_bytes_max = 0;

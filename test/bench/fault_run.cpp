@@ -60,8 +60,8 @@ std::string guest_xml(const FaultRun& run) {
         fmt::arg("name", run.name), fmt::arg("link", link_xml(run)),
         fmt::arg("total", 2 * kNodeMebibytes), fmt::arg("each", kNodeMebibytes),
         fmt::arg("kernel", VSMP_MICRO_DIR "/faults"),
-        fmt::arg("remote", std::uint64_t{kNodeMebibytes} << 20),
-        fmt::arg("touches", run.touches), fmt::arg("interval", run.interval_ticks));
+        fmt::arg("remote", std::uint64_t{kNodeMebibytes} << 20), fmt::arg("touches", run.touches),
+        fmt::arg("interval", run.interval_ticks));
 }
 
 struct ClosePipe {
@@ -118,8 +118,8 @@ Result<> ship_about(const FaultRun& run, FaultSamples& samples) {
         VSMP_TRY(read_stats(run, i + 2, samples));
     }
     if (samples.fetches < 4 * run.touches)
-        return Error{fmt::format("only {} pages were fetched: the vCPU was not on node 1",
-                                 samples.fetches)};
+        return Error{
+            fmt::format("only {} pages were fetched: the vCPU was not on node 1", samples.fetches)};
     return {};
 }
 
@@ -143,12 +143,12 @@ Result<> collect(const FaultRun& run, std::FILE* console, FaultSamples& samples)
 Result<FaultSamples> run_faults(const FaultRun& run) {
     const std::string xml = run.folder + "/guest.xml";
     std::ofstream{xml} << guest_xml(run);
-    const std::string command =
-        fmt::format("exec '{}/vsmp-run' --local 2 --spread-after code=10 "
-                    "--node-program '{}' '{}' 2>'{}/log' </dev/null",
-                    VSMP_PROGRAM_DIR,
-                    run.node_program.empty() ? VSMP_PROGRAM_DIR "/vsmp-node" : run.node_program,
-                    xml, run.folder);
+    const std::string command = fmt::format(
+        "exec '{}/vsmp-run' --local 2 --spread-after code=10 "
+        "--node-program '{}' '{}' 2>'{}/log' </dev/null",
+        VSMP_PROGRAM_DIR,
+        run.node_program.empty() ? VSMP_PROGRAM_DIR "/vsmp-node" : run.node_program, xml,
+        run.folder);
     const Pipe console{::popen(command.c_str(), "r")};
     if (!console) return Error::from_errno("popen vsmp-run");
     FaultSamples samples;

@@ -21,8 +21,8 @@ struct FaultRun {
     unsigned touches = 200;            // of each kind, at most 512
     std::uint64_t interval_ticks = 0;  // between touches
     unsigned ships = 20;
-    std::string name;    // of the guest, unique on this machine
-    std::string folder;  // for its files; exists
+    std::string name;          // of the guest, unique on this machine
+    std::string folder;        // for its files; exists
     std::string node_program;  // empty: vsmp-node of this build
 };
 

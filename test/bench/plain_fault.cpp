@@ -51,8 +51,7 @@ Result<std::vector<double>> plain_faults(unsigned touches, unsigned interval_us)
             reinterpret_cast<const volatile std::byte*>(memory.guest_base() + i * kPageSize);
         const Instant begin = monotonic_now();
         [[maybe_unused]] const std::byte seen = *byte;
-        us.push_back(
-            std::chrono::duration<double, std::micro>(monotonic_now() - begin).count());
+        us.push_back(std::chrono::duration<double, std::micro>(monotonic_now() - begin).count());
     }
     stop = true;
     answering.join();

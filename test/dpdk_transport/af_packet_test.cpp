@@ -17,6 +17,7 @@
 #include "dpdk_transport/ports/open_port.hpp"
 #include "proto/fd.hpp"
 #include "proto/monotonic_clock.hpp"
+#include "test/skip.hpp"
 
 namespace vsmp::fabric {
 namespace {
@@ -36,7 +37,7 @@ const std::shared_ptr<Eal>& eal() {
 class AfPacket : public testing::Test {
   protected:
     void SetUp() override {
-        if (!sandbox_problem().empty()) GTEST_SKIP() << "SKIPPED: " << sandbox_problem();
+        if (!sandbox_problem().empty()) VSMP_SKIP() << sandbox_problem();
         ASSERT_TRUE(add_veth("va", "vb"));
     }
     void TearDown() override {
@@ -234,17 +235,18 @@ class Stranger {
         // Plausible, down to the guest of the test now and then; the incarnations stay wrong.
         FrameContext context{random(2) == 0 ? 4711u : random(10000), NodeId{0}, 2, 0};
         FrameHeader header;
-        header.kind = static_cast<FrameKind>(2 + random(3));
+        header.kind = static_cast<FrameKind>(2 + random(5));
         header.from = NodeId{static_cast<std::uint8_t>(random(3))};
         header.to = NodeId{static_cast<std::uint8_t>(random(3))};
         header.sender = LinkIncarnation{1 + random(1000)};
         header.receiver = LinkIncarnation{1 + random(1000)};
         header.sequence = random(300);
         header.acknowledged = random(300);
-        header.channel = static_cast<Channel>(random(8));
+        header.channel = static_cast<Channel>(random(9));
         ByteWriter writer{frame};
-        encode_frame(context, kBroadcastMac, MacAddress{}, header, frame.size() - kHeaderSize,
-                     writer);
+        const ByteView payload = ByteView{frame}.subspan(kHeaderSize);
+        header.total = static_cast<std::uint16_t>(payload.size());
+        encode_frame(context, kBroadcastMac, MacAddress{}, header, payload, writer);
         if (random(2) == 0) frame[14 + random(kHeaderSize - 14)] ^= static_cast<std::byte>(1);
         return frame;
     }

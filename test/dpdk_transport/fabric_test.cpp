@@ -127,13 +127,14 @@ TEST(Fabric, NodeOfAnotherVersionIsNamed) {
     hello.from = NodeId{1};
     hello.to = NodeId{0};
     hello.sender = LinkIncarnation{5};
-    encode_frame({99, NodeId{1}, 2, 0}, kBroadcastMac, ports[1]->mac(), hello, 0, writer);
+    hello.mtu = 9000;
+    encode_frame({99, NodeId{1}, 2, 0}, kBroadcastMac, ports[1]->mac(), hello, {}, writer);
     frame[kEthernetHeaderSize] = std::byte{kProtocolVersion + 1};
-    ports[1]->queue(frame, {});
+    for (int i = 0; i < 3; ++i) ports[1]->queue(frame, {});
     ports[1]->flush();
     EXPECT_TRUE(node->poll(Instant{1s}, [](NodeId, Channel, ByteView) {}));
     EXPECT_EQ(node->peer_state(NodeId{1}), PeerState::lost);
-    EXPECT_EQ(node->peer_problem(NodeId{1}), "node 1 speaks protocol version 2, this node 1");
+    EXPECT_EQ(node->peer_problem(NodeId{1}), "node 1 speaks protocol version 3, this node 2");
 }
 
 TEST(Fabric, OnePortForEachPeer) {
@@ -185,8 +186,9 @@ TEST(Fabric, RefusesOptionsThatMakeNoSense) {
     EXPECT_EQ(error_of([](FabricOptions& o) { o.node_count = 1; }), "a fabric has 2 to 64 nodes");
     EXPECT_EQ(error_of([](FabricOptions& o) { o.self = NodeId{2}; }), "node 2 of only 2");
     EXPECT_EQ(error_of([](FabricOptions& o) { o.vlan = 4095; }), "VLAN 4095 is not 1..4094");
-    EXPECT_EQ(error_of([](FabricOptions&) {}, 1500),
-              "memory port 0: MTU 1500 is too small, 9000 is needed");
+    EXPECT_EQ(error_of([](FabricOptions&) {}, 1500), "");
+    EXPECT_EQ(error_of([](FabricOptions&) {}, 500),
+              "memory port 0: MTU 500 is too small, at least 576 is needed and 9000 is right");
 }
 
 // Two threads that sleep on the wake-up descriptor: a lost wake-up would show as a time-out.

@@ -11,10 +11,9 @@
 namespace vsmp::fabric {
 namespace {
 
-constexpr std::size_t kOurHeader = kHeaderSize - kEthernetHeaderSize;
 const FrameContext kContext{0, NodeId{0}, 2, 0};
 
-FrameHeader plausible() {
+FrameHeader plausible(std::size_t payload_size) {
     FrameHeader header;
     header.kind = FrameKind::data;
     header.from = NodeId{1};
@@ -22,6 +21,7 @@ FrameHeader plausible() {
     header.sender = LinkIncarnation{2};
     header.receiver = LinkIncarnation{1};
     header.channel = Channel::test;
+    header.total = static_cast<std::uint16_t>(payload_size);
     return header;
 }
 
@@ -30,11 +30,12 @@ std::vector<std::byte> frame_of(ByteView bytes) {
     ByteWriter writer{frame};
     FrameContext other = kContext;
     other.self = NodeId{1};
-    encode_frame(other, MacAddress{}, MacAddress{}, plausible(), bytes.size(), writer);
+    encode_frame(other, MacAddress{}, MacAddress{}, plausible(bytes.size()),
+                 ByteView{frame}.subspan(kHeaderSize), writer);
     // The first byte says where the rest of the input goes: anywhere from the version on.
     if (bytes.empty()) return frame;
     const std::size_t at =
-        kEthernetHeaderSize + std::to_integer<std::size_t>(bytes[0]) % kOurHeader;
+        kEthernetHeaderSize + std::to_integer<std::size_t>(bytes[0]) % kMtuOverhead;
     const std::size_t size = std::min(bytes.size() - 1, frame.size() - at);
     std::copy_n(bytes.begin() + 1, size, frame.begin() + static_cast<std::ptrdiff_t>(at));
     return frame;
@@ -53,7 +54,7 @@ void feed(ByteView input) {
         if (const auto* foreign = std::get_if<ForeignVersion>(&result))
             link.receive_foreign(foreign->version);
         if (const auto* decoded = std::get_if<DecodedFrame>(&result))
-            link.receive(decoded->header, decoded->payload, now, deliver);
+            link.receive(0, decoded->header, decoded->payload, now, deliver);
     };
     ByteReader reader{input};
     while (!reader.at_end()) {
@@ -61,8 +62,9 @@ void feed(ByteView input) {
         receive(frame_of(reader.take(std::min(size, reader.remaining()))));
         now += std::chrono::milliseconds(size);
         link.tick(now);
-        while (link.next(now)) link.transmitted(now);
-        VSMP_CHECK(link.held_back() < 256, "reorder buffer without bound");
+        while (link.next(now) != nullptr) link.transmitted(now);
+        VSMP_CHECK(link.held_back() < kStreams * LinkTiming{}.window,
+                   "reorder buffer without bound");
     }
     // The input as it is, too.
     receive(input);

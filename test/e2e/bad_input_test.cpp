@@ -13,6 +13,7 @@
 #include "kvm_glue/probe.hpp"
 #include "test/e2e/micro_guest.hpp"
 #include "test/micro/programs.hpp"
+#include "test/skip.hpp"
 #include "vmm/control/process.hpp"
 
 namespace vsmp::e2e {
@@ -27,7 +28,7 @@ bool has(const std::string& text, const std::string& part) {
 class BadInput : public testing::Test {
   protected:
     void SetUp() override {
-        if (const std::string why = why_not_here(); !why.empty()) GTEST_SKIP() << why;
+        if (const std::string why = why_not_here(); !why.empty()) VSMP_SKIP() << why;
         const ByteView program = test::micro_program("bounce");
         kernel_ = scratch_.write("bounce",
                                  {reinterpret_cast<const char*>(program.data()), program.size()});
@@ -104,7 +105,8 @@ TEST_F(BadInput, DamagedProgram) {
 }
 
 TEST_F(BadInput, OperatingSystemOnTwoNodesWithoutNestedPaging) {
-    if (kvm::probe().paging == kvm::Paging::nested) GTEST_SKIP() << "this KVM has nested paging";
+    if (kvm::probe().paging == kvm::Paging::nested)
+        VSMP_SKIP() << "this KVM has nested paging, nothing to refuse";
     const std::string line = fails(kNodeFailed, command(xml(), {"--kernel", "/proc/self/exe"}));
     EXPECT_TRUE(has(line, "node 0 (local): its KVM has no nested paging")) << line;
 }
@@ -116,7 +118,8 @@ TEST_F(BadInput, InterfaceThatDoesNotExist) {
 }
 
 TEST_F(BadInput, NobodyMayUseKvm) {
-    if (!std::filesystem::exists("/usr/bin/setpriv")) GTEST_SKIP() << "needs setpriv";
+    if (!std::filesystem::exists("/usr/bin/setpriv"))
+        VSMP_SKIP() << "setpriv (util-linux) is not installed";
     const std::string shared = std::filesystem::path{program_path("vsmp-run")}.parent_path();
     const auto as_nobody = [](std::vector<std::string> words) {
         words.insert(words.begin(), {"/usr/bin/setpriv", "--reuid=65534", "--regid=65534",
@@ -124,9 +127,9 @@ TEST_F(BadInput, NobodyMayUseKvm) {
         return words;
     };
     control::Program look{as_nobody({"/usr/bin/test", "-x", program_path("vsmp-run")})};
-    if (look.wait() != 0) GTEST_SKIP() << "nobody cannot reach " << shared;
+    if (look.wait() != 0) VSMP_SKIP() << "nobody cannot reach " << shared;
     control::Program open{as_nobody({"/usr/bin/test", "-w", "/dev/kvm"})};
-    if (open.wait() == 0) GTEST_SKIP() << "everybody may use /dev/kvm here";
+    if (open.wait() == 0) VSMP_SKIP() << "everybody may use /dev/kvm here";
     const auto words = as_nobody(command(xml()));
     for (const auto& path : {scratch_.folder().string(), kernel_, words.back()})
         ASSERT_EQ(::chown(path.c_str(), 65534, 65534), 0);
@@ -165,7 +168,7 @@ class BadLinks : public BadInput {
     void SetUp() override {
         BadInput::SetUp();
         if (IsSkipped()) return;
-        if (::unshare(CLONE_NEWNET) != 0) GTEST_SKIP() << "cannot make a network namespace";
+        if (::unshare(CLONE_NEWNET) != 0) VSMP_SKIP() << "cannot make a network namespace";
     }
     static void make(const std::string& one, const std::string& other) {
         std::string commands =
@@ -181,8 +184,12 @@ class BadLinks : public BadInput {
 TEST_F(BadLinks, NobodyAtTheOtherEnd) {
     make("e0", "nobody0");
     make("e1", "nobody1");
-    const std::string line = fails(kNodeFailed, command(xml(on_interfaces_), {"--timeout", "2"}));
-    EXPECT_TRUE(has(line, "node 0 (local) cannot reach node 1 over ") && has(line, "within 2 s"))
+    // Nodes must have started by then.
+    const std::string seconds = emulated() ? "20" : "2";
+    const std::string line =
+        fails(kNodeFailed, command(xml(on_interfaces_), {"--timeout", seconds}));
+    EXPECT_TRUE(has(line, "node 0 (local) cannot reach node 1 over ") &&
+                has(line, "within " + seconds + " s"))
         << line;
 }
 

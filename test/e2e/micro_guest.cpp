@@ -48,13 +48,13 @@ std::string domain_xml(const Machine& machine, const std::string& name, const st
     }
     return fmt::format(
         "<domain type='kvm'>\n<name>{}</name>\n"
-        "<metadata><v:cluster xmlns:v='urn:vsmp:domain:1'>\n{}<v:policy name='{}'/>\n"
+        "<metadata><v:cluster xmlns:v='urn:vsmp:domain:1'>\n{}<v:policy name='{}'/>\n{}"
         "</v:cluster></metadata>\n"
         "<memory unit='MiB'>{}</memory>\n<vcpu>{}</vcpu>\n"
         "<os><type>hvm</type><kernel>{}</kernel><cmdline>{}</cmdline></os>\n"
         "<cpu mode='host-passthrough'><numa>\n{}</numa></cpu>\n</domain>\n",
-        name, nodes, machine.policy, machine.nodes * machine.memory_mib, machine.vcpus(), kernel,
-        command_line, cells);
+        name, nodes, machine.policy, emulated() ? "<v:hold us='10000'/>\n" : "",
+        machine.nodes * machine.memory_mib, machine.vcpus(), kernel, command_line, cells);
 }
 
 MicroGuest::MicroGuest(const Machine& machine, const std::string& program,
@@ -62,7 +62,7 @@ MicroGuest::MicroGuest(const Machine& machine, const std::string& program,
     : machine_(machine),
       begin_(begin),
       run_(command(machine, program, std::move(arguments), begin), control::Streams::pipes,
-           kPatience) {}
+           patience(kPatience)) {}
 
 std::vector<std::string> MicroGuest::command(const Machine& machine, const std::string& program,
                                              std::vector<std::uint64_t> arguments,
@@ -82,7 +82,8 @@ bool MicroGuest::ready() {
     for (unsigned vcpu = 0; begin_ != Begin::at_once && vcpu < machine_.vcpus(); ++vcpu)
         if (!run_.wait_for(fmt::format("micro vcpu={} report code={}", vcpu, kAtTheGate)))
             return false;
-    if (!eventually(kReadyPatience, [&] { return whereabouts(machine_.vcpus() - 1) == 0; }))
+    if (!eventually(patience(kReadyPatience),
+                    [&] { return whereabouts(machine_.vcpus() - 1) == 0; }))
         return false;
     for (unsigned vcpu = 0; begin_ == Begin::spread && vcpu < machine_.vcpus(); ++vcpu)
         if (!move(vcpu, vcpu / machine_.vcpus_per_node)) return false;
@@ -126,14 +127,16 @@ int MicroGuest::whereabouts(unsigned vcpu) {
 }
 
 bool MicroGuest::move(unsigned vcpu, unsigned node) {
-    if (!ship(vcpu, node)) return false;
+    const auto asked = ship(vcpu, node);
+    EXPECT_TRUE(asked) << asked.error().message;
+    if (!asked) return false;
     bool alive = true;
     const auto arrived = [&] {
         const auto found = find(vcpu);
         alive = static_cast<bool>(found);
         return !alive || *found == static_cast<int>(node);
     };
-    return eventually(kMovePatience, arrived) && alive;
+    return eventually(patience(kMovePatience), arrived) && alive;
 }
 
 std::vector<wire::NodeStats> MicroGuest::stats() {

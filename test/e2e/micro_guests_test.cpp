@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "test/e2e/micro_guest.hpp"
+#include "test/skip.hpp"
 
 namespace vsmp::e2e {
 namespace {
@@ -13,7 +14,7 @@ struct Shape {
 class MicroGuests : public testing::TestWithParam<Shape> {
   protected:
     void SetUp() override {
-        if (const std::string why = why_not_here(); !why.empty()) GTEST_SKIP() << why;
+        if (const std::string why = why_not_here(); !why.empty()) VSMP_SKIP() << why;
     }
     unsigned vcpus() const { return machine_.vcpus(); }
 

@@ -18,6 +18,14 @@ std::string program_path(const std::string& name) {
     return fs::path{elsewhere != nullptr ? elsewhere : VSMP_BIN} / name;
 }
 
+bool emulated() {
+    return std::getenv("VSMP_EMULATED") != nullptr;
+}
+
+std::chrono::seconds patience(std::chrono::seconds natively) {
+    return natively * (emulated() ? 5 : 1);
+}
+
 std::string why_not_here() {
     for (const char* name : {"vsmp-run", "vsmp-node", "vsmpctl"})
         if (!fs::exists(program_path(name))) return program_path(name) + " is not there";

@@ -2,6 +2,7 @@
 // sockets, and the check that a run leaves nothing behind.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <string>
 
@@ -12,6 +13,12 @@ std::string program_path(const std::string& name);
 
 // Why guests cannot run here, one line; empty: they can.
 std::string why_not_here();
+
+// Whether VSMP_EMULATED is in the environment: this host is emulated. All takes longer there,
+// waking a vCPU's thread in particular, so tests are more patient and pages are held longer.
+bool emulated();
+// How long to wait here for what takes up to `natively` elsewhere.
+std::chrono::seconds patience(std::chrono::seconds natively);
 
 // One at a time in a process: it owns XDG_RUNTIME_DIR.
 class Scratch {

@@ -9,6 +9,7 @@
 
 #include "test/e2e/micro_guest.hpp"
 #include "test/micro/guest.hpp"
+#include "test/skip.hpp"
 
 namespace vsmp::e2e {
 namespace {
@@ -16,7 +17,7 @@ namespace {
 class Ships : public testing::Test {
   protected:
     void SetUp() override {
-        if (const std::string why = why_not_here(); !why.empty()) GTEST_SKIP() << why;
+        if (const std::string why = why_not_here(); !why.empty()) VSMP_SKIP() << why;
     }
 };
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "test/skip.hpp"
+
 namespace vsmp::kvm {
 namespace {
 
@@ -38,7 +40,7 @@ TEST(Probe, SaysWhatThisHostIs) {
     EXPECT_FALSE(facts.kernel_release.empty());
     RecordProperty("host", describe(facts));
     std::printf("%s\n", describe(facts).c_str());
-    if (usability(facts) == Usability::nothing) GTEST_SKIP() << describe(facts);
+    if (usability(facts) == Usability::nothing) VSMP_SKIP() << describe(facts);
     EXPECT_GT(facts.tsc_khz, 0u);
 }
 

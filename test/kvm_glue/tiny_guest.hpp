@@ -9,20 +9,30 @@
 #include <cstring>
 #include <initializer_list>
 
+#include "kvm_glue/deadline_msr.hpp"
 #include "kvm_glue/kick.hpp"
 #include "kvm_glue/kvm.hpp"
 #include "kvm_glue/probe.hpp"
 #include "kvm_glue/vcpu.hpp"
 #include "proto/fd.hpp"
+#include "test/skip.hpp"
 
 namespace vsmp::test {
 
 // Ends a test as skipped where no KVM is to be had.
-#define VSMP_NEEDS_KVM()                                      \
-    do {                                                      \
-        const kvm::Facts facts = kvm::probe();                \
-        if (kvm::usability(facts) == kvm::Usability::nothing) \
-            GTEST_SKIP() << kvm::describe(facts);             \
+#define VSMP_NEEDS_KVM()                                                                           \
+    do {                                                                                           \
+        const kvm::Facts facts = kvm::probe();                                                     \
+        if (kvm::usability(facts) == kvm::Usability::nothing) VSMP_SKIP() << kvm::describe(facts); \
+    } while (false)
+
+// The same where KVM keeps a guest's deadlines to itself.
+#define VSMP_NEEDS_DEADLINE_TIMERS()                                                \
+    do {                                                                            \
+        const auto writes = kvm::find_deadline_writes(*kvm::Kvm::open());           \
+        ASSERT_TRUE(writes) << writes.error().message;                              \
+        if (*writes != kvm::DeadlineWrites::ours)                                   \
+            GTEST_SKIP() << "this KVM drops a guest's writes of IA32_TSC_DEADLINE"; \
     } while (false)
 
 enum class Ring : std::uint8_t { kernel, user };

@@ -89,28 +89,44 @@ TEST(Vcpu, Mmio) {
     EXPECT_EQ(vcpu.regs()->rax, 0x77777777u);
 }
 
-TEST(Vcpu, X2apicAndDeadlineMsrsComeToUs) {
+TEST(Vcpu, X2apicMsrsComeToUs) {
     VSMP_NEEDS_KVM();
     TinyVm tiny;
-    // mov ecx,0x830; mov eax,0xfd; mov edx,1; wrmsr; mov ecx,0x6e0; wrmsr; mov ecx,0x80b; rdmsr;
-    // hlt
-    tiny.guest.code(
-        TinyGuest::kCode,
-        {0xb9, 0x30, 0x08, 0,    0, 0xb8, 0xfd, 0,    0,    0,    0xba, 1, 0, 0,    0,    0x0f,
-         0x30, 0xb9, 0xe0, 0x06, 0, 0,    0x0f, 0x30, 0xb9, 0x02, 0x08, 0, 0, 0x0f, 0x32, 0xf4});
+    // mov ecx,0x830; mov eax,0xfd; mov edx,1; wrmsr; mov ecx,0x802; rdmsr; hlt
+    tiny.guest.code(TinyGuest::kCode,
+                    {0xb9, 0x30, 0x08, 0,    0,    0xb8, 0xfd, 0, 0, 0,    0xba, 1,   0,
+                     0,    0,    0x0f, 0x30, 0xb9, 0x02, 0x08, 0, 0, 0x0f, 0x32, 0xf4});
     Vcpu vcpu = tiny.vcpu(VcpuId(0), TinyGuest::kCode);
     const auto icr = expect<WrMsrExit>(vcpu.run());
     EXPECT_EQ(icr.index, 0x830u);
     EXPECT_EQ(icr.value, 0x1000000fdu);
-    vcpu.complete_wrmsr(MsrAnswer::done);
-    const auto deadline = expect<WrMsrExit>(vcpu.run());
-    EXPECT_EQ(deadline.index, 0x6e0u);
     vcpu.complete_wrmsr(MsrAnswer::done);
     EXPECT_EQ(expect<RdMsrExit>(vcpu.run()).index, 0x802u);
     vcpu.complete_rdmsr(MsrAnswer::done, 0x123456789abcdef0);
     expect<HltExit>(vcpu.run());
     EXPECT_EQ(vcpu.regs()->rax, 0x9abcdef0u);
     EXPECT_EQ(vcpu.regs()->rdx, 0x12345678u);
+}
+
+// Reads always come to us, writes where the probe says so.
+TEST(Vcpu, DeadlineMsr) {
+    VSMP_NEEDS_KVM();
+    TinyVm tiny;
+    // mov ecx,0x6e0; mov eax,5; mov edx,1; wrmsr; rdmsr; hlt
+    tiny.guest.code(TinyGuest::kCode, {0xb9, 0xe0, 0x06, 0, 0, 0xb8, 5,    0,    0,    0,
+                                       0xba, 1,    0,    0, 0, 0x0f, 0x30, 0x0f, 0x32, 0xf4});
+    Vcpu vcpu = tiny.vcpu(VcpuId(0), TinyGuest::kCode);
+    const auto writes = find_deadline_writes(tiny.kvm);
+    ASSERT_TRUE(writes) << writes.error().message;
+    if (*writes == DeadlineWrites::ours) {
+        const auto write = expect<WrMsrExit>(vcpu.run());
+        EXPECT_EQ(write.index, 0x6e0u);
+        EXPECT_EQ(write.value, 0x100000005u);
+        vcpu.complete_wrmsr(MsrAnswer::done);
+    }
+    EXPECT_EQ(expect<RdMsrExit>(vcpu.run()).index, 0x6e0u);
+    vcpu.complete_rdmsr(MsrAnswer::done, 0);
+    expect<HltExit>(vcpu.run());
 }
 
 TEST(Vcpu, RefusedMsrRaisesGeneralProtection) {
@@ -213,7 +229,8 @@ TEST(Kvm, ListsCpuidAndMsrs) {
 TEST(Kick, LeavesAnEndlessLoopAndIsNotLostBefore) {
     VSMP_NEEDS_KVM();
     TinyVm tiny;
-    tiny.guest.code(TinyGuest::kCode, {0xe6, 0x10, 0xeb, 0xfe});  // out 0x10,al; L: jmp L
+    tiny.guest.code(TinyGuest::kCode,
+                    {0xfb, 0xe6, 0x10, 0xeb, 0xfe});  // sti; out 0x10,al; L: jmp L
     Vcpu vcpu = tiny.vcpu(VcpuId(0), TinyGuest::kCode, Ring::kernel);
     expect<IoExit>(vcpu.run());
     vcpu.clear_immediate_exit();
@@ -230,7 +247,7 @@ TEST(Kick, LeavesAnEndlessLoopAndIsNotLostBefore) {
 TEST(Kick, ByATimer) {
     VSMP_NEEDS_KVM();
     TinyVm tiny;
-    tiny.guest.code(TinyGuest::kCode, {0xeb, 0xfe});
+    tiny.guest.code(TinyGuest::kCode, {0xfb, 0xeb, 0xfe});  // sti; L: jmp L
     Vcpu vcpu = tiny.vcpu(VcpuId(0), TinyGuest::kCode);
     auto timer = KickTimer::create_for_this_thread(vcpu.immediate_exit());
     ASSERT_TRUE(timer);

@@ -1,26 +1,10 @@
-#include "locality_ml/policy.hpp"
+#include "locality_ml/policies.hpp"
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <new>
+#include <array>
 
-namespace {
-std::size_t allocations = 0;
-}
-
-// Counts allocations of the whole test binary, to see that decide() makes none.
-void* operator new(std::size_t size) {
-    ++allocations;
-    if (void* memory = std::malloc(size)) return memory;
-    throw std::bad_alloc{};
-}
-void operator delete(void* memory) noexcept {
-    std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-    std::free(memory);
-}
+#include "allocations.hpp"
 
 namespace vsmp::locality {
 namespace {
@@ -34,8 +18,13 @@ RemoteFault fault(Duration when, NodeId location = NodeId{1}, VcpuId vcpu = Vcpu
             .page = PageNumber{7},
             .access = Access::read,
             .location = location,
-            .may_ship = true,
+            .mobility = Mobility::free,
+            .code = {},
             .now = Instant{1s + when}};
+}
+
+Arrived arrival(Instant now, VcpuId vcpu = VcpuId{0}) {
+    return {.vcpu = vcpu, .from = NodeId{1}, .blackout = 100us, .luggage = {}, .now = now};
 }
 
 bool ships_to(const Decision& decision, NodeId node) {
@@ -77,14 +66,14 @@ TEST(Threshold, CountsEachVcpuByItself) {
 TEST(Threshold, FetchesWhileTheVcpuCannotLeaveAndShipsWhenItCan) {
     const auto policy = make_threshold(kOptions);
     RemoteFault stuck = fault(0us);
-    stuck.may_ship = false;
+    stuck.mobility = Mobility::stuck;
     for (int i = 0; i < 5; ++i) EXPECT_TRUE(fetches(policy->decide(stuck)));
     EXPECT_TRUE(ships_to(policy->decide(fault(1us)), NodeId{1}));
 }
 
 TEST(Threshold, RestsAfterAMove) {
     const auto policy = make_threshold(kOptions);
-    policy->on_moved(VcpuId{0}, Instant{1s});
+    policy->observe(arrival(Instant{1s}));
     for (int i = 0; i < 5; ++i) EXPECT_TRUE(fetches(policy->decide(fault(99us))));
     EXPECT_TRUE(ships_to(policy->decide(fault(100us)), NodeId{1}));
 }
@@ -95,7 +84,7 @@ TEST(Threshold, AMoveForgetsTheFaultsBeforeIt) {
     const auto policy = make_threshold(options);
     policy->decide(fault(0us));
     policy->decide(fault(0us));
-    policy->on_moved(VcpuId{0}, Instant{1s});
+    policy->observe(arrival(Instant{1s}));
     EXPECT_TRUE(fetches(policy->decide(fault(0us))));
     EXPECT_TRUE(fetches(policy->decide(fault(0us))));
     EXPECT_TRUE(ships_to(policy->decide(fault(0us)), NodeId{1}));
@@ -103,25 +92,52 @@ TEST(Threshold, AMoveForgetsTheFaultsBeforeIt) {
 
 TEST(Threshold, DecidesWithoutAllocating) {
     const auto policy = make_threshold(kOptions);
-    const std::size_t before = allocations;
+    const std::size_t before = test::allocations();
     for (std::uint16_t i = 0; i < 1000; ++i) {
         policy->decide(fault(1us * i, NodeId{static_cast<std::uint8_t>(i % kMaxNodes)},
                              VcpuId{static_cast<std::uint16_t>(i % kMaxVcpus)}));
-        policy->on_moved(VcpuId{1}, Instant{1s + 1us * i});
+        policy->observe(arrival(Instant{1s + 1us * i}, VcpuId{1}));
     }
-    EXPECT_EQ(allocations, before);
+    EXPECT_EQ(test::allocations(), before);
     EXPECT_GT(before, 0u);
 }
 
-TEST(MakePolicy, KnowsTheNames) {
-    EXPECT_TRUE(make_policy("always-fetch"));
-    EXPECT_TRUE(make_policy("threshold"));
+TEST(AlwaysShip, ShipsAtOnceButNotRightAfterAnArrival) {
+    const auto policy = make_always_ship({.rest = 100us});
+    EXPECT_TRUE(ships_to(policy->decide(fault(0us, NodeId{2})), NodeId{2}));
+    policy->observe(arrival(Instant{1s}));
+    EXPECT_TRUE(fetches(policy->decide(fault(99us))));
+    EXPECT_TRUE(ships_to(policy->decide(fault(100us)), NodeId{1}));
 }
 
+class EveryPolicy : public testing::TestWithParam<const char*> {
+  protected:
+    std::unique_ptr<Policy> policy_ = *make_policy(
+        GetParam(), {.self = NodeId{0}, .node_count = 3, .vcpu_count = 4, .page_count = 1 << 20});
+};
+
+TEST_P(EveryPolicy, NeverChoosesANodeOutOfReach) {
+    const std::array<NodeLoad, 3> loads{NodeLoad{}, NodeLoad{.reach = Reach::unreachable},
+                                        NodeLoad{.host = 2}};
+    policy_->on_loads(loads, Instant{1s});
+    for (int i = 0; i < 1000; ++i) EXPECT_TRUE(fetches(policy_->decide(fault(1us * i))));
+}
+
+TEST_P(EveryPolicy, ExplainsWhatItDidLast) {
+    policy_->decide(fault(5us));
+    const Explanation explanation = policy_->explain(VcpuId{0});
+    EXPECT_EQ(explanation.policy, GetParam());
+    EXPECT_FALSE(explanation.why.empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Policies, EveryPolicy,
+                         testing::Values("always-fetch", "always-ship", "learned", "threshold"));
+
 TEST(MakePolicy, TellsTheKnownNamesWhenAskedForAnother) {
-    const auto made = make_policy("oracle");
+    const auto made = make_policy("oracle", {});
     ASSERT_FALSE(made);
-    EXPECT_EQ(made.error().message, "unknown policy 'oracle' (known: always-fetch, threshold)");
+    EXPECT_EQ(made.error().message,
+              "unknown policy 'oracle' (known: always-fetch, always-ship, learned, threshold)");
 }
 
 }  // namespace

@@ -60,17 +60,30 @@ inline u64 timestamp() {
 
 // Through the CPL 0 stub behind int3. It leaves the registers as the instruction does.
 //
-// Called again until the stub says that it was: KVM does not report a pending #BP in a vCPU's state,
-// since on hardware RIP is still on the int3 then (arch/x86/kvm, kvm_exception_is_soft). A software
-// KVM has moved RIP on by then, and a vCPU that is shipped at that moment loses the trap.
+// Called again until the stub says that it was: KVM does not report a pending #BP in a vCPU's
+// state, since on hardware RIP is still on the int3 then (arch/x86/kvm, kvm_exception_is_soft). A
+// software KVM has moved RIP on by then, and a vCPU that is shipped at that moment loses the trap.
 inline void write_msr(u32 index, u64 value) {
     register u64 operation asm("r8") = 0;
     register u64 done asm("r9") = 0;
     while (done == 0)
         asm volatile("int3"
                      : "+r"(done)
-                     : "c"(index), "a"(static_cast<u32>(value)),
-                       "d"(static_cast<u32>(value >> 32)), "r"(operation)
+                     : "c"(index), "a"(static_cast<u32>(value)), "d"(static_cast<u32>(value >> 32)),
+                       "r"(operation)
+                     : "memory");
+}
+
+// Writes an MSR that makes an interrupt due, and halts until one was taken. The same stub; none can
+// be taken between the two.
+inline void write_msr_and_halt(u32 index, u64 value) {
+    register u64 operation asm("r8") = 2;
+    register u64 done asm("r9") = 0;
+    while (done == 0)
+        asm volatile("int3"
+                     : "+r"(done)
+                     : "c"(index), "a"(static_cast<u32>(value)), "d"(static_cast<u32>(value >> 32)),
+                       "r"(operation)
                      : "memory");
 }
 
@@ -90,6 +103,11 @@ inline bool console_has_input() {
     std::uint8_t line_status;
     asm volatile("in %1, %0" : "=a"(line_status) : "d"(std::uint16_t{CONSOLE_LINE_STATUS_PORT}));
     return (line_status & 1) != 0;
+}
+
+inline void read_console() {
+    std::uint8_t byte;
+    asm volatile("in %1, %0" : "=a"(byte) : "d"(std::uint16_t{CONSOLE_DATA_PORT}));
 }
 
 inline u64* words_at(u64 gpa) {

@@ -13,30 +13,16 @@
 
 #include "kvm_glue/kick.hpp"
 #include "kvm_glue/kvm.hpp"
+#include "kvm_glue/segment.hpp"
 #include "vmm/boot/micro.hpp"
 
 namespace vsmp::test {
 namespace {
 
+using kvm::to_kvm;
+
 constexpr std::chrono::seconds kPatience{30};
 constexpr std::uint32_t kInterruptCommand = 0x830;
-
-kvm_segment to_kvm(const boot::Segment& s) {
-    kvm_segment out{};
-    out.base = s.base;
-    out.limit = s.limit;
-    out.selector = s.selector;
-    out.type = s.type;
-    out.present = s.present;
-    out.dpl = s.dpl;
-    out.db = s.db;
-    out.s = s.s;
-    out.l = s.l;
-    out.g = s.g;
-    out.avl = s.avl;
-    out.unusable = s.unusable;
-    return out;
-}
 
 Result<void> set_state(kvm::Vcpu& vcpu, const boot::BootState& state) {
     kvm_sregs sregs{};
@@ -45,10 +31,8 @@ Result<void> set_state(kvm::Vcpu& vcpu, const boot::BootState& state) {
     sregs.ss = to_kvm(state.ss);
     sregs.tr = to_kvm(state.tr);
     sregs.ldt = to_kvm(state.ldt);
-    sregs.gdt.base = state.gdt.base;
-    sregs.gdt.limit = state.gdt.limit;
-    sregs.idt.base = state.idt.base;
-    sregs.idt.limit = state.idt.limit;
+    sregs.gdt = to_kvm(state.gdt);
+    sregs.idt = to_kvm(state.idt);
     sregs.cr0 = state.cr0;
     sregs.cr3 = state.cr3;
     sregs.cr4 = state.cr4;
@@ -73,8 +57,8 @@ Result<void> set_state(kvm::Vcpu& vcpu, const boot::BootState& state) {
 
 class Machine {
   public:
-    Machine(std::size_t vcpus, std::function<void(kvm::Vcpu&)> interlude)
-        : interlude_(std::move(interlude)), seats_(vcpus) {}
+    Machine(std::size_t vcpus, std::span<std::byte> memory, MicroRun::Interlude interlude)
+        : memory_(memory), interlude_(std::move(interlude)), seats_(vcpus) {}
 
     Result<void> add_vcpu(kvm::Vcpu vcpu, std::size_t index, const boot::BootState& state) {
         VSMP_TRY(set_state(vcpu, state));
@@ -193,7 +177,7 @@ class Machine {
     }
 
     Go handle(Seat& seat, const kvm::InterruptedExit&) {
-        if (interlude_) interlude_(*seat.vcpu);
+        if (interlude_) interlude_(*seat.vcpu, memory_);
         return Go::on;
     }
     Go handle(Seat&, const kvm::IrqWindowOpenExit&) { return Go::on; }
@@ -213,7 +197,8 @@ class Machine {
         return Go::end;
     }
 
-    std::function<void(kvm::Vcpu&)> interlude_;
+    std::span<std::byte> memory_;
+    MicroRun::Interlude interlude_;
     std::mutex mutex_;
     std::condition_variable changed_;
     std::deque<Seat> seats_;
@@ -253,7 +238,7 @@ Result<std::vector<MicroOutcome>> run_micro(const MicroRun& what) {
     for (const boot::GuestWrite& write : image.writes)
         std::memcpy(memory.data() + write.at.value(), write.bytes.data(), write.bytes.size());
     VSMP_TRY(vm.set_memory(kvm::MemorySlot{0}, Gpa{0}, memory.bytes()));
-    Machine machine{what.vcpus, what.interlude};
+    Machine machine{what.vcpus, memory.bytes(), what.interlude};
     for (std::uint16_t i = 0; i < what.vcpus; ++i) {
         VSMP_TRY_ASSIGN(kvm::Vcpu vcpu, vm.create_vcpu(VcpuId{i}));
         VSMP_TRY(vcpu.set_cpuid(cpuid));

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,9 @@ struct MicroRun {
     std::uint64_t memory_bytes = 16u << 20;
     std::array<std::uint64_t, 16> arguments{};
     // When set, every vCPU is interrupted about each millisecond, and this is called in its thread
-    // while it does not run.
-    std::function<void(kvm::Vcpu&)> interlude;
+    // while it does not run, with the guest's memory.
+    using Interlude = std::function<void(kvm::Vcpu&, std::span<std::byte> memory)>;
+    Interlude interlude;
 };
 
 struct MicroReport {

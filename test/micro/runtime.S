@@ -30,10 +30,12 @@ stubs:
     .rept 256
     .balign STUB_BYTES
     .if vector == 3
-    // The system call: wrmsr(ecx, edx:eax) for r8 = 0, else rdmsr. r9 = 1 says that it was one.
+    // The system call, by r8: 0 wrmsr(ecx, edx:eax), 1 rdmsr(ecx), 2 wrmsr and halt until an
+    // interrupt came. r9 = 1 says that it was one.
     mov $1, %r9d
-    test %r8, %r8
-    jnz 1f
+    cmp $1, %r8
+    ja halt
+    je 1f
     wrmsr
     iretq
 1:  rdmsr
@@ -52,6 +54,17 @@ stubs:
     .set vector, vector + 1
     .endr
     .balign STUB_BYTES
+
+// Interrupts are off until hlt: what the MSR makes due wakes it, and never comes before. It comes on
+// this same stack: its stub, too, finds the vCPU number above its frame, which the CPU aligns to 16
+// bytes.
+halt:
+    wrmsr
+    push 40(%rsp)
+    sti
+    hlt
+    add $8, %rsp
+    iretq
 
 // Nobody expects one: end this vCPU with a status that says which and where.
 exception:

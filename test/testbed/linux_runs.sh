@@ -8,7 +8,8 @@ runs=$1 ships=$2
 shift 2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-guest_xml.sh --append 'vsmp.job=report,sha,atomics,wait' "$@" >"$work/guest.xml"
+# The job is repeated for a time that suffices for the ships.
+guest_xml.sh --append "vsmp.job=report,sha,atomics,wait vsmp.rounds=$((1 + ships / 8))" "$@" >"$work/guest.xml"
 cpus=$(sed -n "s/.*<vcpu[^>]*>\([0-9]*\)<.*/\1/p" "$work/guest.xml")
 
 # The guest's last vCPU goes to node 0 and back. A ship is refused while the last one is under way,
@@ -30,9 +31,17 @@ on_line() { # LINE of the guest's console
         *"VSMP-JOB wait started"*)
             touch "$work/jobs-done"
             vsmpctl stats >"$work/stats" 2>&1 || true
+            vsmpctl stats --json >"$work/stats.json" 2>/dev/null || true
             echo go >"$work/input"
             ;;
     esac
+}
+
+# Of the numbers that all nodes have under this name in the last run's statistics.
+print_distribution() { # FIELD WHAT
+    tr -d ' \n' <"$work/stats.json" | grep -o "\"$1\":\[[0-9,]*\]" | grep -o '[0-9]*' | sort -n |
+        awk -v what="$2" '{ v[NR] = $1 } function at(p) { return v[int((NR - 1) * p / 100) + 1] }
+            END { if (NR) printf "%s: min %d, median %d, p90 %d, p99 %d, max %d (%d ships)\n", what, v[1], at(50), at(90), at(99), v[NR], NR }'
 }
 
 # True when the guest of this run did what it should.
@@ -66,7 +75,11 @@ while [ "$run" -le "$runs" ]; do
         cat "$work/errors"
         tail -n 25 "$work/console"
     fi
-    [ "$run" != "$runs" ] || cat "$work/stats"
+    if [ "$run" = "$runs" ]; then
+        cat "$work/stats"
+        print_distribution ship_frame_bytes 'ship frame bytes'
+        print_distribution ship_blackout_us 'ship blackout us'
+    fi
     run=$((run + 1))
 done
 echo "$((runs - failed)) of $runs runs ok"

@@ -133,14 +133,16 @@ void MovingGuest::fill_registers() {
 void MovingGuest::compute(std::size_t side) {
     kvm::Vcpu& vcpu = vcpus_[side];
     const std::uint64_t before = a_.guest.load64(kCounter);
-    do {
+    // Longer each time: an emulated host may need more than that to come to the first instruction.
+    for (auto patience = std::chrono::microseconds(100); a_.guest.load64(kCounter) == before;
+         patience *= 2) {
         vcpu.clear_immediate_exit();
-        const auto armed = timers_[side].arm(monotonic_now() + std::chrono::microseconds(100));
+        const auto armed = timers_[side].arm(monotonic_now() + patience);
         VSMP_CHECK(armed, "kick timer");
         const kvm::Exit exit = vcpu.run();
         if (const auto* failed = std::get_if<kvm::FailedExit>(&exit)) FAIL() << failed->text;
         ASSERT_TRUE(std::holds_alternative<kvm::InterruptedExit>(exit)) << exit.index();
-    } while (a_.guest.load64(kCounter) == before);
+    }
 }
 
 std::uint64_t MovingGuest::lane(const XsaveState& xsave, unsigned reg, std::size_t lane) const {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "proto/monotonic_clock.hpp"
+#include "test/skip.hpp"
 #include "test/vcpu_shipper/example_states.hpp"
 #include "test/vcpu_shipper/moving_guest.hpp"
 #include "vcpu_shipper/core/message.hpp"
@@ -140,7 +141,7 @@ TEST(VcpuTransfer, TscAdjustShiftsTheTimeStampByItsChangeOnly) {
     const Result<std::uint64_t> offset = vcpu.tsc_offset();
     constexpr std::uint64_t kShift = std::uint64_t{1} << 40;
     if (!offset || !vcpu.set_tsc_offset(*offset - kShift) || !vcpu.set_tsc_offset(*offset))
-        GTEST_SKIP() << "this KVM cannot offset the guest's TSC";
+        VSMP_SKIP() << "this KVM cannot offset the guest's TSC";
     VcpuState state = guest.start();
     ASSERT_TRUE(guest.transfer(0).restore(vcpu, state));
     EXPECT_EQ(*vcpu.tsc_offset(), *offset);

@@ -4,13 +4,16 @@
 source "$lib/build.sh"
 
 fuzz_one() { # PROGRAM SECONDS
-    local name=${1##*/} corpus findings=$top/build/fuzz-findings seeds=()
+    local name=${1##*/} corpus findings=$top/build/fuzz-findings seeds=() words=()
     corpus=$top/build/fuzz-corpus/$name
     mkdir -p "$corpus" "$findings"
     # Seeds that the repository keeps, read only: what is found goes to the first directory.
     mapfile -t seeds < <(find "$top/test" -type d -path "*/corpus/$name")
+    # Words of a text format, which random bytes hardly ever make.
+    mapfile -t words < <(find "$top/test" -path "*/corpus/$name.dict")
     logged "$name" timeout $(($2 + 120)) "$1" -max_total_time="$2" -timeout=10 -rss_limit_mb=2048 \
-        -print_final_stats=1 -artifact_prefix="$findings/$name-" "$corpus" "${seeds[@]}"
+        -print_final_stats=1 -artifact_prefix="$findings/$name-" "${words[@]/#/-dict=}" \
+        "$corpus" "${seeds[@]}"
     say "    $(sed -n 's/^stat::number_of_executed_units: */executions: /p' "$logs/$name.log")"
 }
 

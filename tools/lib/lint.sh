@@ -1,4 +1,4 @@
-# tools/dev lint [--all]
+# tools/dev lint [--all | PATH..]
 # shellcheck shell=bash
 # shellcheck source=tools/lib/build.sh
 source "$lib/build.sh"
@@ -31,11 +31,24 @@ lint_scripts() {
     (cd "$top" && logged shellcheck shellcheck -x "${scripts[@]}")
 }
 
-verb_lint() {
-    local files
+# What of our .cpp files clang-tidy shall see, relative to the top.
+files_to_lint() { # [--all | PATH..]
     case ${1:-} in
-        '' | --all) ;;
-        *) die "lint: what is '$1'?" ;;
+        '') changed_files | grep '\.cpp$' | sort -u ;;
+        --all) git -C "$top" ls-files -- '*.cpp' ;;
+        *) git -C "$top" ls-files --cached --others --exclude-standard -- "$@" | grep '\.cpp$' ;;
+    esac
+}
+
+verb_lint() {
+    local files path
+    case ${1:-} in
+        '' | --all) [ $# -le 1 ] || die "lint: --all or paths, not both" ;;
+        *)
+            for path in "$@"; do
+                [ -e "$top/$path" ] || die "lint: there is no '$path'"
+            done
+            ;;
     esac
     plan 4
     step "packages"
@@ -44,11 +57,7 @@ verb_lint() {
     lint_scripts
     step "building dev (generated headers, compile commands)"
     build_preset dev
-    if [ "${1:-}" = --all ]; then
-        mapfile -t files < <(git -C "$top" ls-files -- '*.cpp' | compiled_files)
-    else
-        mapfile -t files < <(changed_files | grep '\.cpp$' | sort -u | compiled_files)
-    fi
+    mapfile -t files < <(files_to_lint "$@" | compiled_files)
     step "clang-tidy over ${#files[@]} files (build/logs/clang-tidy.log)"
     [ "${#files[@]}" != 0 ] || return 0
     # Its standard error is a count of warnings in system headers.

@@ -1,7 +1,14 @@
-# tools/dev sim [SEED..]: model checks and simulations; a seed repeats one simulation.
+# tools/dev sim [SEED..]: model checks and simulations; with seeds, only the simulations of those.
 # shellcheck shell=bash
 # shellcheck source=tools/lib/test.sh
 source "$lib/test.sh"
+
+# Each simulation has its own main(), which takes --seed.
+one_seed() { # SEED
+    local tests=$top/build/dev/test
+    "$tests/page_fault_broker/test_coherence_sim" --gtest_filter='Simulation.KeepsMemory*' --seed "$1"
+    "$tests/dpdk_transport/test_link_sim" --seed "$1"
+}
 
 verb_sim() {
     local seed
@@ -16,6 +23,6 @@ verb_sim() {
     fi
     for seed in "$@"; do
         [[ $seed =~ ^[0-9]+$ ]] || die "sim: '$seed' is not a seed"
-        VSMP_SIM_SEED=$seed run_ctest dev -L '^sim$' --verbose
+        one_seed "$seed"
     done
 }

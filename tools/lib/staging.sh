@@ -63,6 +63,7 @@ copy_busybox() { # ROOT
 
 # Uncompressed: emulated machines copy faster than they inflate.
 pack_root() { # DIR FILE
+    chmod 755 "$1" # mktemp made it for its owner alone; here it is everybody's /
     (cd "$1" && find . -print0 | LC_ALL=C sort -z |
         cpio -0 -o -H newc --quiet --reproducible -R 0:0) >"$2.part"
     mv "$2.part" "$2"

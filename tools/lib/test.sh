@@ -2,6 +2,8 @@
 # shellcheck shell=bash
 # shellcheck source=tools/lib/build.sh
 source "$lib/build.sh"
+# shellcheck source=tools/lib/kernels.sh
+source "$lib/kernels.sh"
 
 # One sanitizer: whatever runs without a guest Linux, on /dev/kvm too where there is one.
 sanitized_tests() { # PRESET LABELS-TO-LEAVE-OUT
@@ -21,6 +23,8 @@ run_ctest() {
     local preset=$1 wrapper=env
     shift
     [ "$preset" != tsan ] || wrapper=without_randomization
+    # A real kernel for the tests that load one, when it is there.
+    [ ! -r "$guest_kernel_dir/vmlinuz" ] || export VSMP_TEST_KERNEL=$guest_kernel_dir/vmlinuz
     UBSAN_OPTIONS=print_stacktrace=1 "$wrapper" ctest --test-dir "$top/build/$preset" \
         --output-on-failure --no-tests=error -j "$(nproc)" "$@" </dev/null
 }
@@ -72,12 +76,14 @@ verb_test() {
         quick_tests "$@"
         return
     fi
+    need_kernels
     skipped=$(left_out "$mode")
     step "building dev (build/logs/build-dev.log)"
     build_preset dev
-    # First the sanitizers, so that ctest's summary of the whole run is the last thing seen. The model
-    # checks and the guests on /dev/kvm take long under them: only the full run has those.
-    [ "$mode" = full ] && sanitizer_skips=$skipped || sanitizer_skips='^(perf|intel|full|sim|kvm|e2e)$'
+    # First the sanitizers, so that ctest's summary of the whole run is the last thing seen. Guests on
+    # /dev/kvm take long under them: only the full run has those. Of the model checks they run a
+    # part (SANITIZED in test/).
+    [ "$mode" = full ] && sanitizer_skips=$skipped || sanitizer_skips='^(perf|intel|full|kvm|e2e)$'
     sanitized_tests asan-ubsan "$sanitizer_skips"
     sanitized_tests tsan "$sanitizer_skips"
     [ "$mode" != full ] || long_simulation

@@ -5,7 +5,7 @@
 image_cache=$top/build/cache
 host_modules=(virt/lib/irqbypass drivers/crypto/ccp/ccp arch/x86/kvm/kvm arch/x86/kvm/kvm-amd
     arch/x86/kvm/kvm-intel net/core/failover drivers/net/net_failover drivers/net/virtio_net
-    drivers/net/veth)
+    drivers/net/veth net/llc/llc net/802/stp net/bridge/bridge)
 
 # cached_archive KIND KEY FUNCTION: FUNCTION ROOT fills a root, packed unless already there.
 # The file is left in $archive.
@@ -30,6 +30,9 @@ fill_base() { # ROOT
     new_root "$root"
     copy_with_links "$root" /usr/sbin/ip
     copy_libraries "$root" /usr/sbin/ip
+    # busybox's setpriv knows no users.
+    copy_with_links "$root" /usr/bin/setpriv
+    copy_libraries "$root" /usr/bin/setpriv
     # busybox's own shell would run busybox's ip, which knows no veth, whatever PATH says.
     copy_with_links "$root" /usr/bin/dash
     copy_libraries "$root" /usr/bin/dash

@@ -6,10 +6,11 @@
 #include <cstdint>
 #include <optional>
 
+#include "proto/interrupt_words.hpp"
+
 namespace vsmp::shipper {
 
 enum class InterruptKind : std::uint8_t { fixed, nmi, init, sipi };
-enum class Trigger : std::uint8_t { edge, level };
 
 struct Interrupt {
     InterruptKind kind{};

@@ -45,8 +45,8 @@ struct Message {
 // kind u8, three bytes a, b, c, vcpu u16, zero u16, epoch u64: 16 bytes. a, b, c are the reason
 // (ship_nack) or kind, vector, trigger (interrupt), else zero.
 inline constexpr std::size_t kMessageHeaderSize = 16;
-// Ethernet and fabric header, 14 + 48 bytes, go before; the whole frame is at most 8,978 bytes.
-static_assert(14 + 48 + kMessageHeaderSize + kMaxStateBytes <= 8978);
+// The fabric's largest message is 8,936 bytes.
+static_assert(kMessageHeaderSize + kMaxStateBytes <= 8936);
 
 struct DecodedMessage {
     Message message;

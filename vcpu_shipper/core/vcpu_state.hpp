@@ -13,6 +13,7 @@
 
 #include "proto/bytes.hpp"
 #include "proto/result.hpp"
+#include "proto/segment.hpp"
 
 namespace vsmp::shipper {
 
@@ -21,25 +22,6 @@ struct GeneralRegisters {
     std::array<std::uint64_t, 16> gpr{};
     std::uint64_t rip = 0, rflags = 2;
     friend bool operator==(const GeneralRegisters&, const GeneralRegisters&) = default;
-};
-
-// Access rights as in a VMCS (type, S, DPL, P in bits 0-7, AVL, L, D/B, G in 12-15), but with
-// "unusable" in bit 8 so that they fit 16 bits.
-inline constexpr std::uint16_t kSegmentUnusable = 1 << 8;
-inline constexpr std::uint16_t kSegmentRightsMask = 0xf1ff;
-
-struct Segment {
-    std::uint64_t base = 0;
-    std::uint32_t limit = 0;
-    std::uint16_t selector = 0;
-    std::uint16_t rights = 0;
-    friend bool operator==(const Segment&, const Segment&) = default;
-};
-
-struct DescriptorTable {
-    std::uint64_t base = 0;
-    std::uint16_t limit = 0;
-    friend bool operator==(const DescriptorTable&, const DescriptorTable&) = default;
 };
 
 struct SystemRegisters {

@@ -2,38 +2,12 @@
 
 #include <algorithm>
 
+#include "kvm_glue/segment.hpp"
+
 namespace vsmp::shipper {
-namespace {
 
-Segment from_kvm(const kvm_segment& s) {
-    const unsigned rights = (s.type & 0xfu) | (s.s & 1u) << 4 | (s.dpl & 3u) << 5 |
-                            (s.present & 1u) << 7 | (s.unusable != 0 ? kSegmentUnusable : 0u) |
-                            (s.avl & 1u) << 12 | (s.l & 1u) << 13 | (s.db & 1u) << 14 |
-                            (s.g & 1u) << 15;
-    return {s.base, s.limit, s.selector, static_cast<std::uint16_t>(rights)};
-}
-
-kvm_segment to_kvm(const Segment& s) {
-    const auto bits = [&](unsigned at, unsigned mask) {
-        return static_cast<std::uint8_t>(s.rights >> at & mask);
-    };
-    kvm_segment kvm{};
-    kvm.base = s.base;
-    kvm.limit = s.limit;
-    kvm.selector = s.selector;
-    kvm.type = bits(0, 15);
-    kvm.s = bits(4, 1);
-    kvm.dpl = bits(5, 3);
-    kvm.present = bits(7, 1);
-    kvm.unusable = bits(8, 1);
-    kvm.avl = bits(12, 1);
-    kvm.l = bits(13, 1);
-    kvm.db = bits(14, 1);
-    kvm.g = bits(15, 1);
-    return kvm;
-}
-
-}  // namespace
+using kvm::from_kvm;
+using kvm::to_kvm;
 
 GeneralRegisters from_kvm(const kvm_regs& r) {
     return {{r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.rsp, r.rbp, r.r8, r.r9, r.r10, r.r11,
@@ -76,8 +50,8 @@ SystemRegisters from_kvm(const kvm_sregs& s) {
     system.ss = from_kvm(s.ss);
     system.tr = from_kvm(s.tr);
     system.ldt = from_kvm(s.ldt);
-    system.gdt = {s.gdt.base, s.gdt.limit};
-    system.idt = {s.idt.base, s.idt.limit};
+    system.gdt = from_kvm(s.gdt);
+    system.idt = from_kvm(s.idt);
     system.cr0 = s.cr0;
     system.cr2 = s.cr2;
     system.cr3 = s.cr3;
@@ -89,7 +63,7 @@ SystemRegisters from_kvm(const kvm_sregs& s) {
 }
 
 std::array<std::uint64_t, 4> interrupt_bitmap(const kvm_sregs& sregs) {
-    std::array<std::uint64_t, 4> bitmap;
+    std::array<std::uint64_t, 4> bitmap{};
     std::copy_n(sregs.interrupt_bitmap, bitmap.size(), bitmap.begin());
     return bitmap;
 }
@@ -104,10 +78,8 @@ kvm_sregs to_kvm(const SystemRegisters& system, const std::array<std::uint64_t, 
     s.ss = to_kvm(system.ss);
     s.tr = to_kvm(system.tr);
     s.ldt = to_kvm(system.ldt);
-    s.gdt.base = system.gdt.base;
-    s.gdt.limit = system.gdt.limit;
-    s.idt.base = system.idt.base;
-    s.idt.limit = system.idt.limit;
+    s.gdt = to_kvm(system.gdt);
+    s.idt = to_kvm(system.idt);
     s.cr0 = system.cr0;
     s.cr2 = system.cr2;
     s.cr3 = system.cr3;

@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
     app.add_option("--hold", options.hold_us,
                    "microseconds that a page is kept once obtained, instead of the XML's")
         ->check(CLI::Range(1u, 1000000u));
+    app.add_option("--policy", options.policy, "ship or fetch: instead of the XML's");
     app.add_option("--spread", options.spread,
                    "where vCPUs go once the guest is up: to the node "
                    "of their NUMA cell, or nowhere")
@@ -46,6 +47,19 @@ int main(int argc, char** argv) {
     app.add_option("--spread-after", options.spread_after,
                    "the guest is up when this text is on its console (default: when all its vCPUs "
                    "were started and have been idle for a second)");
+    app.add_option("--spin-us", options.spin_us,
+                   "how long a node polls its links before it sleeps, instead of the XML's")
+        ->check(CLI::Range(0u, 1000000u));
+    using vsmp::fabric::Scheduling;
+    app.add_option("--scheduling", options.scheduling,
+                   "of the thread that serves links and page faults, instead of the XML's")
+        ->transform(CLI::CheckedTransformer(
+            std::map<std::string, Scheduling>{{"auto", Scheduling::automatic},
+                                              {"normal", Scheduling::normal},
+                                              {"nice", Scheduling::nice},
+                                              {"fifo", Scheduling::fifo}}));
+    app.add_option("--capture", options.capture_folder,
+                   "a folder for node-ID.pcapng, the frames of each node");
     app.add_option("--node-program", options.node_program, "the program that runs a local node")
         ->capture_default_str();
     try {

@@ -20,6 +20,9 @@ std::string render(const ControlReply& reply, Output output) {
                                           : status_table(reply.status());
         case ControlReply::kStats:
             return output == Output::json ? stats_json(reply.stats()) : stats_table(reply.stats());
+        case ControlReply::kExplanation:
+            return output == Output::json ? explanation_json(reply.explanation())
+                                          : explanation_text(reply.explanation());
         case ControlReply::kDone:
         case ControlReply::kHello:
         case ControlReply::kError:
@@ -34,7 +37,7 @@ std::string render(const ControlReply& reply, Output output) {
 int main(int argc, char** argv) {
     CLI::App app{"Talks to a guest that vsmp-run runs on this machine."};
     app.require_subcommand(1);
-    std::string guest;
+    std::string guest, policy_name;
     ControlRequest request;
     std::uint32_t vcpu = 0, node = 0;
     bool json = false;
@@ -52,6 +55,14 @@ int main(int argc, char** argv) {
         request.mutable_ship()->set_vcpu(vcpu);
         request.mutable_ship()->set_to(node);
     });
+    CLI::App* explain =
+        app.add_subcommand("explain", "what the policy did with a vCPU last, and why");
+    explain->add_option("VCPU", vcpu)->required();
+    explain->add_flag("--json", json, "for machines");
+    explain->callback([&] { request.mutable_explain()->set_vcpu(vcpu); });
+    CLI::App* policy = app.add_subcommand("policy", "changes how it is decided to ship or fetch");
+    policy->add_option("NAME", policy_name)->required();
+    policy->callback([&] { request.mutable_policy()->set_name(policy_name); });
     app.add_subcommand("stop", "ends the guest at once")->callback([&] { request.mutable_stop(); });
     try {
         app.parse(argc, argv);

@@ -16,39 +16,18 @@ inline constexpr std::uint64_t kKernelDataDescriptor = 0x00cf'9300'0000'ffff;
 inline constexpr std::uint64_t kUserCodeDescriptor = 0x00af'fb00'0000'ffff;
 inline constexpr std::uint64_t kUserDataDescriptor = 0x00cf'f300'0000'ffff;
 
+// Access rights of the same segments, for the privilege level that the selector asks for.
+constexpr std::uint16_t rights_for(std::uint16_t selector, unsigned rights) {
+    return static_cast<std::uint16_t>(rights | (selector & 3u) << 5);
+}
 constexpr Segment code64(std::uint16_t selector) {
-    return {.base = 0,
-            .limit = 0xffff'ffff,
-            .selector = selector,
-            .type = 11,
-            .present = 1,
-            .dpl = static_cast<std::uint8_t>(selector & 3),
-            .db = 0,
-            .s = 1,
-            .l = 1,
-            .g = 1,
-            .unusable = 0};
+    return {0, 0xffff'ffff, selector, rights_for(selector, 0xa09b)};  // G L P S, execute and read
 }
 constexpr Segment flat_data(std::uint16_t selector) {
-    return {.base = 0,
-            .limit = 0xffff'ffff,
-            .selector = selector,
-            .type = 3,
-            .present = 1,
-            .dpl = static_cast<std::uint8_t>(selector & 3),
-            .db = 1,
-            .s = 1,
-            .l = 0,
-            .g = 1,
-            .unusable = 0};
+    return {0, 0xffff'ffff, selector, rights_for(selector, 0xc093)};  // G D/B P S, read and write
 }
 constexpr Segment busy_tss(std::uint16_t selector, std::uint64_t base, std::uint32_t limit) {
-    return {.base = base,
-            .limit = limit,
-            .selector = selector,
-            .type = 11,
-            .present = 1,
-            .unusable = 0};
+    return {base, limit, selector, 0x008b};  // P, busy 64-bit TSS
 }
 
 }  // namespace vsmp::boot

@@ -169,6 +169,7 @@ Result<DomainXml> interpret(const XmlElement& domain) {
     if (cluster.hold) guest.hold = *cluster.hold;
     guest.vlan = cluster.vlan;
     guest.spread = cluster.spread;
+    guest.fabric = cluster.fabric;
     return result;
 }
 

@@ -8,6 +8,7 @@
 
 #include "proto/ids.hpp"
 #include "proto/time.hpp"
+#include "vmm/config/fabric_config.hpp"
 
 namespace vsmp {
 
@@ -56,6 +57,7 @@ struct GuestConfig {
     Spread spread = Spread::round_robin;
     Duration hold = std::chrono::microseconds(500);
     std::uint16_t vlan = 0;  // 0: untagged
+    FabricConfig fabric;
 };
 
 }  // namespace vsmp

@@ -7,8 +7,9 @@
 namespace vsmp::config {
 namespace {
 
-// locality_ml/policy.hpp, make_policy().
-constexpr std::array<std::string_view, 2> kPolicies{"always-fetch", "threshold"};
+// locality_ml/policies.hpp, make_policy().
+constexpr std::array<std::string_view, 4> kPolicies{"always-fetch", "always-ship", "learned",
+                                                    "threshold"};
 constexpr std::size_t kMaxInterfaceName = 15;  // IFNAMSIZ - 1
 constexpr std::size_t kMaxSocketPath = 107;    // sockaddr_un
 constexpr std::uint64_t kMaxHoldUs = 1'000'000;
@@ -132,7 +133,7 @@ Result<void> read_setting(const XmlElement& child, Cluster& cluster) {
         VSMP_TRY_ASSIGN(cluster.policy, child.required("name"));
         if (std::find(kPolicies.begin(), kPolicies.end(), cluster.policy) == kPolicies.end())
             return child.error("name='" + cluster.policy +
-                               "' is neither always-fetch nor threshold");
+                               "' is none of always-fetch, always-ship, learned, threshold");
         return {};
     }
     if (child.name() == "hold") {
@@ -143,6 +144,10 @@ Result<void> read_setting(const XmlElement& child, Cluster& cluster) {
     if (child.name() == "vlan") {
         VSMP_TRY_ASSIGN(const std::uint64_t id, number("id", 1, 4094));
         cluster.vlan = static_cast<std::uint16_t>(id);
+        return {};
+    }
+    if (child.name() == "fabric") {
+        VSMP_TRY_ASSIGN(cluster.fabric, read_fabric(child));
         return {};
     }
     if (child.name() == "spread") {

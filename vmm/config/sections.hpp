@@ -36,6 +36,7 @@ struct Cluster {
     std::optional<Duration> hold;
     std::uint16_t vlan = 0;
     Spread spread = Spread::round_robin;
+    FabricConfig fabric;
 };
 
 // A size with libvirt's units ("KiB" when there is no unit attribute), in bytes.
@@ -45,6 +46,7 @@ Result<std::uint16_t> read_vcpu_count(const XmlElement& vcpu);
 // `vcpu_count` from <vcpu>: cells may name those CPUs only, and each of them once.
 Result<std::vector<Cell>> read_cells(const XmlElement& cpu, std::uint16_t vcpu_count);
 Result<Cluster> read_cluster(const XmlElement& metadata);
+Result<FabricConfig> read_fabric(const XmlElement& element);
 Result<BootConfig> read_os(const XmlElement& os);
 Result<void> check_devices(const XmlElement& devices);
 // Elements that need no reading but must not ask for what we cannot do. False: not one of them.

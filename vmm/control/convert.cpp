@@ -138,6 +138,25 @@ fabric::PeerCounters from_wire(const wire::LinkCounters& from) {
             .rejected = from.rejected()};
 }
 
+void to_wire(const FabricConfig& from, wire::FabricConfig& to) {
+    if (from.spin) to.set_spin_ns(static_cast<std::uint64_t>(from.spin->count()));
+    to.set_scheduling(static_cast<std::uint32_t>(from.scheduling));
+    to.set_key_file(from.key_file);
+    to.set_capture_folder(from.capture_folder);
+}
+
+Result<FabricConfig> from_wire(const wire::FabricConfig& from) {
+    if (from.spin_ns() > static_cast<std::uint64_t>(kMaxSpin.count()) ||
+        from.scheduling() > static_cast<std::uint32_t>(fabric::Scheduling::fifo))
+        return malformed("fabric");
+    FabricConfig fabric;
+    if (from.has_spin_ns()) fabric.spin = std::chrono::nanoseconds(from.spin_ns());
+    fabric.scheduling = static_cast<fabric::Scheduling>(from.scheduling());
+    fabric.key_file = from.key_file();
+    fabric.capture_folder = from.capture_folder();
+    return fabric;
+}
+
 }  // namespace
 
 void to_wire(const GuestConfig& from, wire::GuestConfig& to) {
@@ -163,6 +182,7 @@ void to_wire(const GuestConfig& from, wire::GuestConfig& to) {
     to.set_hold_ns(static_cast<std::uint64_t>(from.hold.count()));
     to.set_vlan(from.vlan);
     to.set_spread_round_robin(from.spread == Spread::round_robin);
+    to_wire(from.fabric, *to.mutable_fabric());
 }
 
 Result<GuestConfig> from_wire(const wire::GuestConfig& from) {
@@ -192,6 +212,7 @@ Result<GuestConfig> from_wire(const wire::GuestConfig& from) {
     guest.hold = std::chrono::nanoseconds(from.hold_ns());
     guest.vlan = static_cast<std::uint16_t>(from.vlan());
     guest.spread = from.spread_round_robin() ? Spread::round_robin : Spread::none;
+    VSMP_TRY_ASSIGN(guest.fabric, from_wire(from.fabric()));
     return guest;
 }
 
@@ -236,6 +257,38 @@ Result<NodeSetup> from_wire(const wire::Prepare& from) {
     return setup;
 }
 
+void to_wire(const PolicyDecision& from, wire::PolicyDecision& to) {
+    to.set_policy(from.policy);
+    to.set_why(from.why);
+    to.set_made(from.ago.has_value());
+    if (!from.ago) return;
+    to.set_ago_us(static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(*from.ago).count()));
+    to.set_page(from.page.value());
+    to.set_location(from.location.value());
+    if (from.shipped_to) to.set_shipped_to(from.shipped_to->value());
+    for (const auto& [name, value] : from.numbers) {
+        wire::PolicyDecision::Number& number = *to.add_numbers();
+        number.set_name(name);
+        number.set_value(value);
+    }
+}
+
+PolicyDecision from_wire(const wire::PolicyDecision& from) {
+    PolicyDecision decision;
+    decision.policy = from.policy();
+    decision.why = from.why();
+    if (!from.made()) return decision;
+    decision.ago = std::chrono::microseconds(from.ago_us());
+    decision.page = PageNumber{from.page()};
+    decision.location = NodeId{static_cast<std::uint8_t>(from.location())};
+    if (from.has_shipped_to())
+        decision.shipped_to = NodeId{static_cast<std::uint8_t>(from.shipped_to())};
+    for (const auto& number : from.numbers())
+        decision.numbers.emplace_back(number.name(), number.value());
+    return decision;
+}
+
 void to_wire(const NodeStats& from, wire::NodeStats& to) {
     to.set_faults(from.faults);
     to.set_fetches_read(from.fetches_read);
@@ -243,6 +296,9 @@ void to_wire(const NodeStats& from, wire::NodeStats& to) {
     to.set_upgrades(from.upgrades);
     to.set_invalidations(from.invalidations);
     to.set_zero_pages(from.zero_pages);
+    to.set_prefetches(from.prefetches);
+    to.set_prefetch_used(from.prefetch_used);
+    to.set_prefetch_wasted(from.prefetch_wasted);
     to.set_ships_out(from.ships_out);
     to.set_ships_in(from.ships_in);
     to.set_ship_frame_bytes_max(from.ship_frame_bytes_max);
@@ -254,6 +310,7 @@ void to_wire(const NodeStats& from, wire::NodeStats& to) {
         out.set_here(vcpu.here);
         out.set_exits(vcpu.exits);
         out.set_activity(to_wire(vcpu.activity));
+        to_wire(vcpu.decision, *out.mutable_decision());
     }
     to_wire(from.fabric, *to.mutable_fabric());
 }
@@ -266,6 +323,9 @@ NodeStats from_wire(const wire::NodeStats& from) {
     stats.upgrades = from.upgrades();
     stats.invalidations = from.invalidations();
     stats.zero_pages = from.zero_pages();
+    stats.prefetches = from.prefetches();
+    stats.prefetch_used = from.prefetch_used();
+    stats.prefetch_wasted = from.prefetch_wasted();
     stats.ships_out = from.ships_out();
     stats.ships_in = from.ships_in();
     stats.ship_frame_bytes_max = from.ship_frame_bytes_max();
@@ -275,7 +335,8 @@ NodeStats from_wire(const wire::NodeStats& from) {
         stats.vcpus.push_back({.id = VcpuId{static_cast<std::uint16_t>(vcpu.id())},
                                .here = vcpu.here(),
                                .exits = vcpu.exits(),
-                               .activity = from_wire(vcpu.activity())});
+                               .activity = from_wire(vcpu.activity()),
+                               .decision = from_wire(vcpu.decision())});
     stats.fabric = from_wire(from.fabric());
     return stats;
 }

@@ -18,6 +18,7 @@ Result<NodeFacts> from_wire(const wire::NodeFacts& from);
 void to_wire(const NodeSetup& from, wire::Prepare& to);
 Result<NodeSetup> from_wire(const wire::Prepare& from);
 
+void to_wire(const PolicyDecision& from, wire::PolicyDecision& to);
 void to_wire(const NodeStats& from, wire::NodeStats& to);
 NodeStats from_wire(const wire::NodeStats& from);
 

@@ -214,8 +214,8 @@ class Launcher final : public NodePeerObserver {
     void ship_for_spread(const ShipOrder& order) {
         ask_to_ship(order.vcpu, order.from, order.to, [order](const std::string& error) {
             if (!error.empty())
-                spdlog::warn("vCPU {} stays on node {}: {}", order.vcpu.value(), order.from.value(),
-                             error);
+                spdlog::debug("vCPU {} is still on node {}: {}", order.vcpu.value(),
+                              order.from.value(), error);
         });
     }
 
@@ -263,6 +263,10 @@ class Launcher final : public NodePeerObserver {
                 });
             case Kind::kShip:
                 return on_ship_request(request.ship().vcpu(), request.ship().to(), reply);
+            case Kind::kPolicy:
+                return on_policy_request(request.policy().name(), reply);
+            case Kind::kExplain:
+                return on_explain_request(request.explain().vcpu(), reply);
             case Kind::kStop:
             case Kind::kHello:
             case Kind::KIND_NOT_SET:
@@ -318,6 +322,53 @@ class Launcher final : public NodePeerObserver {
                     return ask_to_ship(id, from, target, answer);
                 }
             answer(fmt::format("vCPU {} is on its way between nodes; try again", id.value()));
+        });
+    }
+
+    // Every node has its own; the first complaint is the answer.
+    void on_policy_request(const std::string& name, const ControlServer::Reply& reply) {
+        struct Round {
+            std::size_t missing;
+            std::string error;
+        };
+        const auto round = std::make_shared<Round>(Round{peers_.size(), {}});
+        for (auto& peer : peers_) {
+            const std::uint64_t request = ++last_ship_;
+            ships_.emplace(request, [round, reply](const std::string& error) {
+                if (round->error.empty()) round->error = error;
+                if (--round->missing > 0) return;
+                wire::ControlReply message;
+                if (round->error.empty())
+                    message.mutable_done();
+                else
+                    message.set_error(round->error);
+                reply(message);
+            });
+            peer->set_policy(request, name);
+        }
+    }
+
+    void on_explain_request(std::uint32_t vcpu, const ControlServer::Reply& reply) {
+        if (vcpu >= request_.guest.vcpu_count) {
+            wire::ControlReply message;
+            message.set_error(fmt::format("there is no vCPU {}; the guest has {}", vcpu,
+                                          request_.guest.vcpu_count));
+            return reply(message);
+        }
+        collect_stats([this, vcpu, reply](const std::vector<NodeStats>& stats) {
+            wire::ControlReply message;
+            auto& explanation = *message.mutable_explanation();
+            explanation.set_guest(request_.guest.name);
+            explanation.set_vcpu(vcpu);
+            for (std::size_t node = 0; node < stats.size(); ++node)
+                for (const NodeStats::VcpuStats& one : stats[node].vcpus) {
+                    if (one.id.value() != vcpu) continue;
+                    auto& out = *explanation.add_nodes();
+                    out.set_id(static_cast<std::uint32_t>(node));
+                    out.set_here(one.here);
+                    to_wire(one.decision, *out.mutable_decision());
+                }
+            reply(message);
         });
     }
 

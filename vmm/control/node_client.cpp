@@ -123,6 +123,9 @@ class NodeClient final : public NodeObserver {
             case wire::ToNode::kShip:
                 on_ship(message.ship());
                 return {};
+            case wire::ToNode::kPolicy:
+                on_policy(message.policy());
+                return {};
             case wire::ToNode::kStats:
                 on_stats(message.stats());
                 return {};
@@ -185,6 +188,15 @@ class NodeClient final : public NodeObserver {
             asked = node_->ship(VcpuId{static_cast<std::uint16_t>(request.vcpu())},
                                 NodeId{static_cast<std::uint8_t>(request.to())});
         if (!asked) message.mutable_ship()->set_error(asked.error().message);
+        send(message);
+    }
+
+    void on_policy(const wire::PolicyRequest& request) {
+        wire::FromNode message;
+        message.mutable_ship()->set_request(request.request());
+        Result<void> done = Error{"the guest is not running"};
+        if (stage_ == Stage::running) done = node_->set_policy(request.name());
+        if (!done) message.mutable_ship()->set_error(done.error().message);
         send(message);
     }
 

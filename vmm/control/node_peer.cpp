@@ -199,6 +199,13 @@ void NodePeer::request_stats(std::uint64_t request) {
     send(message);
 }
 
+void NodePeer::set_policy(std::uint64_t request, const std::string& name) {
+    wire::ToNode message;
+    message.mutable_policy()->set_request(request);
+    message.mutable_policy()->set_name(name);
+    send(message);
+}
+
 void NodePeer::ship(std::uint64_t request, VcpuId vcpu, NodeId to) {
     wire::ToNode message;
     message.mutable_ship()->set_request(request);

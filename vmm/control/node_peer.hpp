@@ -23,7 +23,7 @@ class NodePeerObserver {
     virtual void on_links_up(NodeId node) = 0;
     virtual void on_console(std::string bytes) = 0;
     virtual void on_stats(NodeId node, std::uint64_t request, NodeStats stats) = 0;
-    // `error` is empty when the node has accepted.
+    // To ship() and set_policy(). `error` is empty when the node has accepted.
     virtual void on_ship_reply(std::uint64_t request, std::string error) = 0;
     virtual void on_guest_ended(GuestEnd how, std::string detail) = 0;
     // Nothing more will come from this node. The message names it.
@@ -50,6 +50,7 @@ class NodePeer {
     void console_input(const std::string& bytes, std::function<void()> on_written);
     void request_stats(std::uint64_t request);
     void ship(std::uint64_t request, VcpuId vcpu, NodeId to);
+    void set_policy(std::uint64_t request, const std::string& name);
     // Asks the node to end; on_gone follows unless it hangs.
     void stop();
     void kill_now();

@@ -45,6 +45,9 @@ constexpr Row kRows[] = {
     {"upgrades", [](const auto& n) { return n.upgrades(); }},
     {"zero pages", [](const auto& n) { return n.zero_pages(); }},
     {"invalidations", [](const auto& n) { return n.invalidations(); }},
+    {"prefetches", [](const auto& n) { return n.prefetches(); }},
+    {"prefetches used, by sample", [](const auto& n) { return n.prefetch_used(); }},
+    {"prefetches wasted", [](const auto& n) { return n.prefetch_wasted(); }},
     {"ships out", [](const auto& n) { return n.ships_out(); }},
     {"ships in", [](const auto& n) { return n.ships_in(); }},
     {"ship frame bytes, largest", [](const auto& n) { return n.ship_frame_bytes_max(); }},
@@ -93,6 +96,9 @@ Json to_json(const wire::NodeStats& node) {
             {"upgrades", node.upgrades()},
             {"zero_pages", node.zero_pages()},
             {"invalidations", node.invalidations()},
+            {"prefetches", node.prefetches()},
+            {"prefetch_used", node.prefetch_used()},
+            {"prefetch_wasted", node.prefetch_wasted()},
             {"ships_out", node.ships_out()},
             {"ships_in", node.ships_in()},
             {"ship_frame_bytes_max", node.ship_frame_bytes_max()},
@@ -135,6 +141,51 @@ std::string stats_table(const wire::ControlReply::Stats& stats) {
     for (const auto& node : stats.nodes())
         out += fmt::format(" {:>14}", fmt::format("{}", fmt::join(vcpus_here(node), " ")));
     return out + "\n";
+}
+
+std::string explanation_text(const wire::ControlReply::Explanation& explanation) {
+    std::string out = fmt::format("guest {}, vCPU {}\n", explanation.guest(), explanation.vcpu());
+    for (const auto& node : explanation.nodes()) {
+        const wire::PolicyDecision& decision = node.decision();
+        out += fmt::format("node {}{}: {}", node.id(), node.here() ? " (it is here)" : "",
+                           decision.policy());
+        if (!decision.made()) {
+            out += decision.why().empty() ? ", nothing to decide so far\n"
+                                          : fmt::format(", {}\n", decision.why());
+            continue;
+        }
+        out += fmt::format(", {:.3f} s ago\n  {} for page {:#x}, which was on node {}\n",
+                           static_cast<double>(decision.ago_us()) / 1e6,
+                           decision.has_shipped_to()
+                               ? fmt::format("shipped to node {}", decision.shipped_to())
+                               : "stayed",
+                           decision.page(), decision.location());
+        out += fmt::format("  because {}\n", decision.why());
+        for (const auto& number : decision.numbers())
+            out += fmt::format("  {:<34} {:>12.6g}\n", number.name(), number.value());
+    }
+    return out;
+}
+
+std::string explanation_json(const wire::ControlReply::Explanation& explanation) {
+    Json nodes = Json::array();
+    for (const auto& node : explanation.nodes()) {
+        const wire::PolicyDecision& decision = node.decision();
+        Json one{{"id", node.id()},
+                 {"here", node.here()},
+                 {"policy", decision.policy()},
+                 {"why", decision.why()}};
+        if (decision.made()) {
+            one["ago_us"] = decision.ago_us();
+            one["page"] = decision.page();
+            one["location"] = decision.location();
+            if (decision.has_shipped_to()) one["shipped_to"] = decision.shipped_to();
+            for (const auto& number : decision.numbers())
+                one["numbers"][number.name()] = number.value();
+        }
+        nodes.push_back(std::move(one));
+    }
+    return dump({{"guest", explanation.guest()}, {"vcpu", explanation.vcpu()}, {"nodes", nodes}});
 }
 
 std::string status_json(const wire::ControlReply::Status& status) {

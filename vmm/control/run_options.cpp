@@ -2,12 +2,23 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "vmm/config/domain_xml.hpp"
 
 namespace vsmp::control {
 namespace {
+
+// Frames of one machine stay in it; a wire between hosts is anybody's who is on it.
+void warn_of_open_links(const GuestConfig& guest) {
+    const bool leaves = std::ranges::any_of(
+        guest.nodes, [](const NodeConfig& node) { return node.host != "local"; });
+    if (leaves && guest.fabric.key_file.empty())
+        spdlog::warn(
+            "WARNING: the links between the hosts have no key: whoever can send frames on that "
+            "network can read and change the guest's memory (<vsmp:fabric key='FILE'/>)");
+}
 
 Result<RunRequest> make_request(const RunOptions& options) {
     VSMP_TRY_ASSIGN(config::DomainXml xml, config::read_domain_xml(options.guest_file));
@@ -19,8 +30,15 @@ Result<RunRequest> make_request(const RunOptions& options) {
     if (options.initrd) boot.initrd = *options.initrd;
     if (options.hold_us) request.guest.hold = std::chrono::microseconds(*options.hold_us);
     if (options.append) boot.command_line += " " + *options.append;
+    if (options.policy) request.guest.policy = *options.policy;
     if (options.spread) request.guest.spread = *options.spread;
+    FabricConfig& fabric = request.guest.fabric;
+    if (options.spin_us) fabric.spin = std::chrono::microseconds(*options.spin_us);
+    if (options.scheduling) fabric.scheduling = *options.scheduling;
+    if (!options.capture_folder.empty())
+        fabric.capture_folder = std::filesystem::absolute(options.capture_folder);
     VSMP_TRY(place_nodes(request.guest, options.local_count));
+    warn_of_open_links(request.guest);
     auto files = load_boot_files(boot);
     if (!files) return files.error().in(options.guest_file);
     request.files = *std::move(files);

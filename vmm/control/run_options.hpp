@@ -13,7 +13,11 @@ struct RunOptions {
     std::optional<unsigned> local_count;
     std::optional<unsigned> hold_us;                    // instead of the XML's
     std::optional<std::string> kernel, initrd, append;  // instead of, or added to, the XML's
+    std::optional<std::string> policy;                  // instead of the XML's
     std::optional<Spread> spread;                       // instead of the XML's
+    std::optional<unsigned> spin_us;                    // instead of the XML's
+    std::optional<fabric::Scheduling> scheduling;       // instead of the XML's
+    std::string capture_folder;                         // empty: frames are not written down
     std::string spread_after;
     unsigned timeout_s = 60;
     std::string node_program;

@@ -5,16 +5,19 @@
 namespace vsmp::control {
 
 SpreadPlan::SpreadPlan(const GuestConfig& guest, std::string marker)
-    : target_(guest.vcpu_count), marker_(std::move(marker)) {
+    : target_(guest.vcpu_count), settled_(guest.vcpu_count), marker_(std::move(marker)) {
     for (const NodeConfig& node : guest.nodes)
         for (VcpuId vcpu : node.vcpus) target_[vcpu.value()] = node.id;
-    const bool all_at_home =
-        std::all_of(target_.begin(), target_.end(), [](NodeId node) { return node == NodeId{0}; });
-    done_ = guest.spread == Spread::none || all_at_home;
+    for (std::size_t vcpu = 0; vcpu < target_.size(); ++vcpu)
+        settled_[vcpu] = guest.spread == Spread::none || target_[vcpu] == NodeId{0};
+}
+
+bool SpreadPlan::done() const {
+    return std::all_of(settled_.begin(), settled_.end(), [](bool settled) { return settled; });
 }
 
 bool SpreadPlan::on_console(std::string_view bytes) {
-    if (done_ || up_ || marker_.empty()) return false;
+    if (done() || up_ || marker_.empty()) return false;
     tail_ += bytes;
     if (tail_.find(marker_) != tail_.npos) {
         up_ = true;
@@ -34,7 +37,7 @@ bool SpreadPlan::at_rest(const std::vector<NodeStats>& stats) const {
 }
 
 std::vector<ShipOrder> SpreadPlan::on_stats(const std::vector<NodeStats>& stats) {
-    if (done_) return {};
+    if (done()) return {};
     if (!up_ && marker_.empty()) {
         idle_rounds_ = at_rest(stats) ? idle_rounds_ + 1 : 0;
         up_ = idle_rounds_ >= kIdleRounds;
@@ -44,13 +47,13 @@ std::vector<ShipOrder> SpreadPlan::on_stats(const std::vector<NodeStats>& stats)
     for (std::size_t node = 0; node < stats.size(); ++node)
         for (const NodeStats::VcpuStats& vcpu : stats[node].vcpus) {
             const NodeId here{static_cast<std::uint8_t>(node)};
-            if (!vcpu.here || vcpu.id.value() >= target_.size()) continue;
-            // A vCPU that the guest has not started has no state worth moving, and stays.
+            const std::size_t id = vcpu.id.value();
+            if (!vcpu.here || id >= target_.size() || settled_[id]) continue;
+            // A vCPU that the guest has not started has no state worth moving: a later round.
             if (vcpu.activity == VcpuActivity::waiting) continue;
-            if (const NodeId to = target_[vcpu.id.value()]; to != here)
-                orders.push_back({vcpu.id, here, to});
+            settled_[id] = target_[id] == here;
+            if (!settled_[id]) orders.push_back({vcpu.id, here, target_[id]});
         }
-    done_ = true;
     return orders;
 }
 

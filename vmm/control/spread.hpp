@@ -1,5 +1,5 @@
-// When the vCPUs, which all start on node 0, are sent to their own nodes. Pure: told of console
-// output and of each round of statistics.
+// When the vCPUs, which all start on node 0, are sent to their own nodes. Once a vCPU was seen
+// there it is left alone. Pure: told of console output and of each round of statistics.
 #pragma once
 
 #include <string>
@@ -26,22 +26,23 @@ class SpreadPlan {
 
     // True: the guest is up from now on.
     bool on_console(std::string_view bytes);
-    // `stats`: one per node, index = node id. The ships to ask for now.
+    // `stats`: one per node, index = node id. The ships to ask for now; one that is refused, or
+    // still on its way, is asked for again in the next round.
     std::vector<ShipOrder> on_stats(const std::vector<NodeStats>& stats);
-    // Nothing is left to do: no need for further rounds.
-    bool done() const { return done_; }
+    // Every vCPU has been where it belongs: no need for further rounds.
+    bool done() const;
     // A round of statistics could change something.
-    bool wants_stats() const { return !done_ && (up_ || marker_.empty()); }
+    bool wants_stats() const { return !done() && (up_ || marker_.empty()); }
 
   private:
     bool at_rest(const std::vector<NodeStats>& stats) const;
 
     std::vector<NodeId> target_;  // by vCPU
+    std::vector<bool> settled_;   // by vCPU: was seen on its target
     std::string marker_;
     std::string tail_;  // end of the console output so far, shorter than the marker
     int idle_rounds_ = 0;
     bool up_ = false;
-    bool done_ = false;
 };
 
 }  // namespace vsmp::control

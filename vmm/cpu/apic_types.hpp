@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "proto/ids.hpp"
+#include "proto/interrupt_words.hpp"
 #include "vcpu_shipper/core/interrupt.hpp"
 
 namespace vsmp::cpu {
@@ -14,24 +15,11 @@ namespace vsmp::cpu {
 using shipper::Interrupt;
 using shipper::InterruptKind;
 using shipper::InterruptStash;
-using shipper::Trigger;
 
 // The guest's time-stamp counter: the one clock of everything here. It is the same on all nodes,
 // so timers keep their deadlines when a vCPU is shipped.
 using GuestTsc = Id<struct GuestTscTag, std::uint64_t>;
 
-// 10.6.1, "Delivery Mode". Values as encoded there.
-enum class DeliveryMode : std::uint8_t {
-    fixed = 0,
-    lowest_priority = 1,
-    smi = 2,
-    reserved_3 = 3,
-    nmi = 4,
-    init = 5,
-    startup = 6,
-    ext_int = 7,
-};
-enum class DestinationMode : std::uint8_t { physical, logical };
 enum class Shorthand : std::uint8_t { none, self, all_including_self, all_excluding_self };
 
 // How wide the destination field of the message was: its all-ones value means everybody.

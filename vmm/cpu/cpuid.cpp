@@ -119,7 +119,7 @@ class Shaper {
         const std::uint32_t threads = std::min(1u << id_bits_, 255u);
         leaf.ebx = (leaf.ebx & 0xffff) | threads << 16 | (apic_id_ & 0xff) << 24;
         leaf.ecx &= ~bits::kLeaf1EcxHidden;
-        leaf.ecx |= bits::kLeaf1EcxX2apic | bits::kLeaf1EcxDeadline | bits::kLeaf1EcxHypervisor;
+        leaf.ecx |= bits::kLeaf1EcxX2apic | bits::kLeaf1EcxHypervisor;
         leaf.edx &= ~(bits::kLeaf1EdxHidden | bits::kLeaf1EdxHtt);
         leaf.edx |= bits::kLeaf1EdxApic;
         if (shape_.vcpu_count > 1) leaf.edx |= bits::kLeaf1EdxHtt;
@@ -228,6 +228,14 @@ const CpuidLeaf* find_leaf(std::span<const CpuidLeaf> leaves, std::uint32_t func
     for (const CpuidLeaf& leaf : leaves)
         if (leaf.function == function && leaf.index == index) return &leaf;
     return nullptr;
+}
+
+void set_deadline_timers(std::span<CpuidLeaf> leaves, DeadlineTimers timers) {
+    for (CpuidLeaf& leaf : leaves) {
+        if (leaf.function != 1) continue;
+        leaf.ecx &= ~bits::kLeaf1EcxDeadline;
+        if (timers == DeadlineTimers::present) leaf.ecx |= bits::kLeaf1EcxDeadline;
+    }
 }
 
 std::vector<CpuidLeaf> guest_cpuid(std::span<const CpuidLeaf> common, VcpuId vcpu,

@@ -13,8 +13,13 @@
 
 namespace vsmp::cpu {
 
-// The features that all hosts (KVM_GET_SUPPORTED_CPUID of each) offer. What only describes
-// (family, name, caches) is the first host's. Hosts of different vendors are an error.
+// Says in a host's leaves (KVM_GET_SUPPORTED_CPUID) whether guests can have TSC-deadline timers
+// there: KVM knows whether it could, not whether we can (kvm_glue/deadline_msr.hpp).
+enum class DeadlineTimers : std::uint8_t { absent, present };
+void set_deadline_timers(std::span<CpuidLeaf> leaves, DeadlineTimers timers);
+
+// The features that all hosts offer. What only describes (family, name, caches) is the first
+// host's. Hosts of different vendors are an error.
 Result<std::vector<CpuidLeaf>> intersect(std::span<const std::vector<CpuidLeaf>> hosts);
 
 struct CpuidShape {
@@ -22,10 +27,9 @@ struct CpuidShape {
     std::uint64_t tsc_khz = 0;  // 0: not told to the guest
 };
 
-// For one vCPU, from the common leaves: one socket of single-thread cores, x2APIC, TSC-deadline,
-// invariant TSC; hypervisor leaves of KVM with no paravirtual feature that assumes one host;
-// without nested virtualisation, PMU, MONITOR/MWAIT, AMX, CET and whatever else has state that
-// does not travel.
+// For one vCPU, from the common leaves: one socket of single-thread cores, x2APIC, invariant TSC;
+// hypervisor leaves of KVM with no paravirtual feature that assumes one host; without nested
+// virtualisation, PMU, MONITOR/MWAIT, AMX, CET and whatever else has state that does not travel.
 std::vector<CpuidLeaf> guest_cpuid(std::span<const CpuidLeaf> common, VcpuId vcpu,
                                    const CpuidShape& shape);
 

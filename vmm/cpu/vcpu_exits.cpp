@@ -29,20 +29,17 @@ void VcpuRunner::run_once() {
     kvm::Exit exit = vcpu_.run();
     mailbox_.leave_guest();
     answer_pending_ = false;
-    interrupt_handed_over_ = false;
     exits_.fetch_add(1, std::memory_order_relaxed);
     sync_from_guest();
     handle(std::move(exit));
 }
 
 void VcpuRunner::inject() {
-    // KVM holds one interrupt: a second before the first went in would replace it, and the run page
-    // says ready until the next run.
-    if (vcpu_.ready_for_interrupt() && !interrupt_handed_over_) {
+    // KVM holds one interrupt, and is not ready for a second before the first went in.
+    if (vcpu_.ready_for_interrupt()) {
         if (const auto vector = apic_.injectable()) {
             if (auto done = vcpu_.interrupt(*vector); !done) return fail(done.error().message);
             apic_.begin_service(*vector);
-            interrupt_handed_over_ = true;
         }
     }
     vcpu_.request_interrupt_window(apic_.injectable() ? kvm::Vcpu::Window::wanted
@@ -82,7 +79,6 @@ void VcpuRunner::settle() {
         answer_pending_ = false;
         vcpu_.set_cr8(apic_.cr8());
         kvm::Exit exit = vcpu_.complete_io();
-        interrupt_handed_over_ = false;  // the run page is up to date again
         sync_from_guest();
         handle(std::move(exit));
     }

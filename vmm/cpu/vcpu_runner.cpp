@@ -47,15 +47,29 @@ void VcpuRunner::thread_main() {
     timer_ = *std::move(timer);
 
     for (;;) {
-        const bool runs = can_run();
-        const auto deadline = activity() == Activity::halted ? apic_.next_deadline() : std::nullopt;
-        auto contents =
-            runs ? mailbox_.take()
-                 : mailbox_.wait(deadline ? std::optional(host_time_of(*deadline)) : std::nullopt);
+        auto contents = can_run() ? mailbox_.take() : wait_for_work();
         if (apply(std::move(contents)) == Outcome::stop) break;
         if (can_run()) run_once();
     }
     timer_.reset();
+}
+
+InterruptMailbox::Contents VcpuRunner::wait_for_work() {
+    const auto deadline = activity() == Activity::halted ? apic_.next_deadline() : std::nullopt;
+    const Instant since = monotonic_now();
+    idle_since_.store(since, std::memory_order_relaxed);
+    auto contents = mailbox_.wait(deadline ? std::optional(host_time_of(*deadline)) : std::nullopt);
+    // In this order: read between the two, the time shows too short for once, not too long.
+    idle_since_.store(kBusy, std::memory_order_relaxed);
+    idle_.store(idle_.load(std::memory_order_relaxed) + (monotonic_now() - since),
+                std::memory_order_relaxed);
+    return contents;
+}
+
+Duration VcpuRunner::idle_time() const {
+    const Instant since = idle_since_.load(std::memory_order_relaxed);
+    const Duration before = idle_.load(std::memory_order_relaxed);
+    return since == kBusy ? before : before + (monotonic_now() - since);
 }
 
 // A halted vCPU wakes up here.

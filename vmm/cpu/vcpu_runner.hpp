@@ -65,13 +65,18 @@ class VcpuRunner {
     Activity activity() const { return activity_.load(std::memory_order_relaxed); }
     // gettid(2) of the thread, as userfaultfd names whoever waits for a page; 0 until it runs.
     pid_t thread_id() const { return thread_id_.load(std::memory_order_relaxed); }
+    // How long it had nothing to do, all told: halted, not started yet, or not here.
+    Duration idle_time() const;
     std::uint64_t exits() const { return exits_.load(std::memory_order_relaxed); }
     std::vector<MsrCount> ignored_msrs() const { return msrs_.counts(); }
 
   private:
+    static constexpr Instant kBusy{};
+
     enum class Outcome : std::uint8_t { go_on, stop };
 
     void thread_main();
+    InterruptMailbox::Contents wait_for_work();
     Outcome apply(InterruptMailbox::Contents contents);
     void deliver(const InterruptStash& interrupts);
     // Whether the vCPU is here now. `interrupts` were posted since the start was ordered.
@@ -119,13 +124,14 @@ class VcpuRunner {
     std::optional<kvm::KickTimer> timer_;
     std::optional<GuestTsc> timer_set_for_;
     Instant timer_fires_at_{};
-    bool interrupt_handed_over_ = false;  // to KVM, and the vCPU has not run since
     bool answer_pending_ = false;  // an I/O exit was answered, its instruction is not finished
     bool nmi_in_kvm_ = false;      // maybe: one was handed over that may not have been taken yet
     Activity resume_as_ = Activity::parked;
     std::atomic<Activity> activity_{Activity::parked};
     std::atomic<pid_t> thread_id_{0};
     std::atomic<std::uint64_t> exits_{0};
+    std::atomic<Duration> idle_{Duration::zero()};  // without the idleness that goes on
+    std::atomic<Instant> idle_since_{kBusy};
     std::thread thread_;
 };
 

@@ -118,7 +118,7 @@ void IoApic::send(unsigned pin) {
            .destination = static_cast<std::uint32_t>(entry >> 56),
            .destination_mode =
                (entry & kLogical) != 0 ? DestinationMode::logical : DestinationMode::physical,
-           .trigger = (entry & kLevelTriggered) != 0 ? TriggerMode::level : TriggerMode::edge});
+           .trigger = (entry & kLevelTriggered) != 0 ? Trigger::level : Trigger::edge});
 }
 
 }  // namespace vsmp

@@ -6,25 +6,12 @@
 #include <cstdint>
 #include <functional>
 
+#include "proto/interrupt_words.hpp"
 #include "vmm/devices/io_handler.hpp"
 #include "vmm/devices/irq_line.hpp"
 #include "vmm/devices/platform_map.hpp"
 
 namespace vsmp {
-
-// Values as in the redirection table, SDM vol. 3A 11.6.1 (ICR) has the same.
-enum class DeliveryMode : std::uint8_t {
-    fixed = 0,
-    lowest_priority = 1,
-    smi = 2,
-    reserved_3 = 3,
-    nmi = 4,
-    init = 5,
-    startup = 6,  // not used by an I/O APIC
-    ext_int = 7,
-};
-enum class DestinationMode : std::uint8_t { physical, logical };
-enum class TriggerMode : std::uint8_t { edge, level };
 
 // An interrupt on its way to the local APICs.
 struct InterruptMessage {
@@ -32,7 +19,7 @@ struct InterruptMessage {
     DeliveryMode delivery = DeliveryMode::fixed;
     std::uint32_t destination = 0;  // APIC ID or logical set; 8 bits wide from an I/O APIC
     DestinationMode destination_mode = DestinationMode::physical;
-    TriggerMode trigger = TriggerMode::edge;
+    Trigger trigger = Trigger::edge;
 
     friend bool operator==(const InterruptMessage&, const InterruptMessage&) = default;
 };

@@ -1,29 +1,10 @@
 #include "vmm/node/boot_registers.hpp"
 
+#include "kvm_glue/segment.hpp"
+
 namespace vsmp {
-namespace {
 
-kvm_segment to_kvm(const boot::Segment& s) {
-    return {.base = s.base,
-            .limit = s.limit,
-            .selector = s.selector,
-            .type = s.type,
-            .present = s.present,
-            .dpl = s.dpl,
-            .db = s.db,
-            .s = s.s,
-            .l = s.l,
-            .g = s.g,
-            .avl = s.avl,
-            .unusable = s.unusable,
-            .padding = 0};
-}
-
-kvm_dtable to_kvm(const boot::DescriptorTable& table) {
-    return {.base = table.base, .limit = table.limit, .padding = {}};
-}
-
-}  // namespace
+using kvm::to_kvm;
 
 cpu::BootStart to_boot_start(const boot::BootState& state) {
     cpu::BootStart start;

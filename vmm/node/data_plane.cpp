@@ -27,9 +27,22 @@ DataPlane::DataPlane(DataPlaneOptions options, DataPlaneHooks hooks, fabric::Fab
       userfault_(userfault),
       broker_(broker),
       directory_(directory),
-      policy_(policy),
       commands_(commands),
-      clock_(options.host_id) {}
+      clock_(options.host_id),
+      pilot_({.self = options.self,
+              .node_count = options.node_count,
+              .vcpu_count = options.vcpu_count,
+              .cpu_set = options.cpu_set,
+              .cpus = options.cpus},
+             {.idle_time = [this](VcpuId vcpu) { return hooks_.idle_time(vcpu); },
+              .send =
+                  [this](std::optional<NodeId> to, const PolicyMessage& message) {
+                      std::array<std::byte, kMaxPolicyMessage> buffer;
+                      ByteWriter writer{buffer};
+                      encode(message, writer);
+                      send(to, fabric::Channel::locality, writer.written());
+                  }},
+             policy, broker, directory) {}
 
 DataPlane::~DataPlane() {
     stop();
@@ -47,6 +60,8 @@ void DataPlane::stop() {
 }
 
 void DataPlane::run() {
+    if (const auto scheduled = fabric::schedule_this_thread(options_.scheduling); !scheduled)
+        fail(scheduled.error());
     while (!stopping_) {
         const Instant now = monotonic_now();
         bool worked = poll_fabric(now);
@@ -81,6 +96,7 @@ bool DataPlane::poll_fabric(Instant now) {
 void DataPlane::deliver(NodeId from, fabric::Channel channel, ByteView payload, Instant now) {
     switch (channel) {
         case fabric::Channel::coherence:
+        case fabric::Channel::page:
             broker_.on_message(from, payload, now);
             return;
         case fabric::Channel::vcpu:
@@ -95,7 +111,12 @@ void DataPlane::deliver(NodeId from, fabric::Channel channel, ByteView payload, 
             else
                 ++counters_.malformed;
             return;
-        case fabric::Channel::interrupt:
+        case fabric::Channel::locality:
+            if (const auto message = decode_policy_message(payload, options_.vcpu_count))
+                pilot_.on_message(from, *message);
+            else
+                ++counters_.malformed;
+            return;
         case fabric::Channel::test:
             ++counters_.malformed;
             return;
@@ -170,25 +191,17 @@ bool DataPlane::read_faults(Instant now) {
 
 void DataPlane::on_fault(const Userfault& fault, Instant now) {
     const std::optional<VcpuId> vcpu = hooks_.vcpu_of_thread(fault.thread);
-    if (vcpu && ship_instead(fault, *vcpu, now)) return;
+    const bool asks = vcpu && broker_.is_remote(fault);
+    if (asks && pilot_.on_fault(fault, *vcpu, now) == Pilot::Course::shipping) {
+        shipped_faults_.push_back({fault, *vcpu, now + kLeaveTimeout});
+        return;
+    }
     // Claimants that are no vCPU (KVM's own threads) are told apart by their thread.
     const std::uint32_t claimant =
         vcpu ? vcpu->value()
              : static_cast<std::uint32_t>(kMaxVcpus) + static_cast<std::uint32_t>(fault.thread);
     broker_.on_fault(fault, coherence::Claimant{claimant}, now);
-}
-
-bool DataPlane::ship_instead(const Userfault& fault, VcpuId vcpu, Instant now) {
-    if (!broker_.is_remote(fault)) return false;
-    // A page that is shared and owned here waits for its sharers only: nowhere to go.
-    const NodeId location = broker_.location(fault.page);
-    if (location == options_.self) return false;
-    const locality::Decision decision =
-        policy_.decide({vcpu, fault.page, fault.access, location, directory_.is_here(vcpu), now});
-    const auto* ship = std::get_if<locality::Ship>(&decision);
-    if (!ship || !directory_.ship(vcpu, ship->to)) return false;
-    shipped_faults_.push_back({fault, vcpu, now + kLeaveTimeout});
-    return true;
+    if (asks) pilot_.prefetch(fault.access, now);
 }
 
 void DataPlane::forget_shipped_fault(VcpuId vcpu) {
@@ -208,17 +221,19 @@ void DataPlane::perform(command::Raise& raise, Instant) {
 void DataPlane::perform(command::Captured& captured, Instant now) {
     forget_shipped_fault(captured.vcpu);
     broker_.on_abandoned(coherence::Claimant{captured.vcpu.value()}, now);
-    policy_.on_moved(captured.vcpu, now);
+    pilot_.on_departing(captured.vcpu, directory_.peer(captured.vcpu), now);
     directory_.on_captured(captured.vcpu, std::move(captured.state));
 }
 
-void DataPlane::perform(command::CaptureFailed& failed, Instant) {
+void DataPlane::perform(command::CaptureFailed& failed, Instant now) {
+    pilot_.on_ship_failed(failed.vcpu, now);
     directory_.on_capture_failed(failed.vcpu);
 }
 
 void DataPlane::perform(command::Installed& installed, Instant now) {
-    policy_.on_moved(installed.vcpu, now);
+    const NodeId from = directory_.peer(installed.vcpu);
     directory_.on_installed(installed.vcpu, installed.blackout);
+    pilot_.on_arrived(installed.vcpu, from, installed.blackout, now);
 }
 
 void DataPlane::perform(command::InstallFailed& failed, Instant) {
@@ -229,15 +244,19 @@ void DataPlane::perform(command::Ship& ship, Instant) {
     ship.accepted.set_value(directory_.ship(ship.vcpu, ship.to));
 }
 
-void DataPlane::perform(command::Send& send, Instant) {
-    if (!fabric_) return;
+void DataPlane::perform(command::Send& send_order, Instant) {
     std::array<std::byte, kMaxNodeMessage> buffer;
     ByteWriter writer{buffer};
-    encode(send.message, writer);
+    encode(send_order.message, writer);
+    send(send_order.to, fabric::Channel::device, writer.written());
+}
+
+// To one node, or to all others.
+void DataPlane::send(std::optional<NodeId> to, fabric::Channel channel, ByteView payload) {
+    if (!fabric_) return;
     for (std::size_t i = 0; i < options_.node_count; ++i) {
         const NodeId peer{static_cast<std::uint8_t>(i)};
-        if (peer != options_.self && (!send.to || *send.to == peer))
-            fabric_->send(peer, fabric::Channel::device, writer.written());
+        if (peer != options_.self && (!to || *to == peer)) fabric_->send(peer, channel, payload);
     }
 }
 
@@ -248,6 +267,7 @@ void DataPlane::perform(command::Inspect& inspect, Instant) {
 void DataPlane::run_timers(Instant now) {
     housekeeping_due_ = hooks_.housekeeping(now);
     if (const auto due = broker_.next_deadline(); due && *due <= now) broker_.on_timer(now);
+    if (ready_) pilot_.on_timer(now);
     while (!shipped_faults_.empty() && shipped_faults_.front().give_up <= now) {
         const ShippedFault late = shipped_faults_.front();
         shipped_faults_.erase(shipped_faults_.begin());
@@ -262,6 +282,7 @@ std::optional<Instant> DataPlane::next_deadline() const {
         if (other && (!next || *other < *next)) next = other;
     };
     consider(housekeeping_due_);
+    if (ready_) consider(pilot_.next_deadline());
     if (fabric_) consider(fabric_->next_deadline());
     if (!shipped_faults_.empty()) consider(shipped_faults_.front().give_up);
     return next;

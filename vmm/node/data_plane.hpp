@@ -16,11 +16,13 @@
 #include <vector>
 
 #include "dpdk_transport/fabric.hpp"
+#include "dpdk_transport/scheduling.hpp"
 #include "locality_ml/policy.hpp"
 #include "page_fault_broker/io/broker.hpp"
 #include "vmm/node/clock_sync.hpp"
 #include "vmm/node/command_queue.hpp"
 #include "vmm/node/node_message.hpp"
+#include "vmm/node/pilot.hpp"
 #include "vmm/node/vcpu_directory.hpp"
 
 namespace vsmp {
@@ -73,6 +75,7 @@ struct DataPlaneHooks {
     std::function<void(std::uint64_t guest_tsc_offset)> on_ready;
     // What else is to be done now and then; says when it wants to be called next.
     std::function<std::optional<Instant>(Instant now)> housekeeping;
+    std::function<Duration(VcpuId vcpu)> idle_time;  // PilotHooks
     std::function<void(Error)> on_failed;
 };
 
@@ -80,9 +83,12 @@ struct DataPlaneOptions {
     NodeId self;
     std::size_t node_count = 1;
     std::size_t vcpu_count = 1;
-    std::uint64_t guest_tsc_offset = 0;             // node 0 decides it; others learn it
-    std::uint64_t host_id = 0;                      // of the running host kernel
+    std::uint64_t guest_tsc_offset = 0;  // node 0 decides it; others learn it
+    std::uint64_t host_id = 0;           // of the running host kernel
+    std::uint64_t cpu_set = 0;           // PilotOptions
+    std::uint16_t cpus = 1;
     Duration spin = std::chrono::microseconds(20);  // polling before sleeping
+    fabric::Scheduling scheduling = fabric::Scheduling::normal;
 };
 
 struct DataPlaneCounters {
@@ -104,6 +110,8 @@ class DataPlane {
 
     // On the data-plane thread only (command::Inspect).
     const DataPlaneCounters& counters() const { return counters_; }
+    const Pilot& pilot() const { return pilot_; }
+    Pilot& pilot() { return pilot_; }
 
   private:
     // A fault whose vCPU was asked to go to the page instead. Should the vCPU be unable to leave
@@ -123,7 +131,7 @@ class DataPlane {
     void deliver(NodeId from, fabric::Channel channel, ByteView payload, Instant now);
     void on_clock_message(NodeId from, ByteView payload);
     void on_fault(const Userfault& fault, Instant now);
-    bool ship_instead(const Userfault& fault, VcpuId vcpu, Instant now);
+    void send(std::optional<NodeId> to, fabric::Channel channel, ByteView payload);
     void watch_peers();
     void ask_for_time();
     void forget_shipped_fault(VcpuId vcpu);
@@ -146,7 +154,6 @@ class DataPlane {
     UserfaultFd& userfault_;
     Broker& broker_;
     VcpuDirectory& directory_;
-    locality::Policy& policy_;
     CommandQueue<Command>& commands_;
 
     std::jthread thread_;
@@ -154,6 +161,7 @@ class DataPlane {
     std::vector<Command> taken_;
     std::vector<ShippedFault> shipped_faults_;
     ClockEstimator clock_;
+    Pilot pilot_;
     std::optional<Instant> housekeeping_due_;
     Instant busy_until_{};  // polls without sleeping until then
     bool links_up_ = false;

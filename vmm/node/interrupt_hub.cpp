@@ -16,20 +16,19 @@ void InterruptHub::send_ipi(VcpuId from, const cpu::Ipi& ipi) {
         std::lock_guard lock{mutex_};
         targets = router_.resolve(from, ipi);
     }
-    raise_all(targets, ipi.delivery, ipi.vector, cpu::Trigger::edge);
+    raise_all(targets, ipi.delivery, ipi.vector, Trigger::edge);
 }
 
 void InterruptHub::send(const InterruptMessage& message) {
-    const auto delivery = static_cast<cpu::DeliveryMode>(message.delivery);
     const cpu::Destination to{.id = message.destination,
-                              .mode = static_cast<cpu::DestinationMode>(message.destination_mode),
+                              .mode = message.destination_mode,
                               .width = cpu::DestinationWidth::bits8};
     cpu::VcpuSet targets;
     {
         std::lock_guard lock{mutex_};
-        targets = router_.resolve(to, delivery, message.vector);
+        targets = router_.resolve(to, message.delivery, message.vector);
     }
-    raise_all(targets, delivery, message.vector, static_cast<cpu::Trigger>(message.trigger));
+    raise_all(targets, message.delivery, message.vector, message.trigger);
 }
 
 void InterruptHub::raise(VcpuId vcpu, const cpu::Interrupt& interrupt) {
@@ -41,8 +40,8 @@ void InterruptHub::set_address(VcpuId vcpu, const cpu::ApicAddress& address) {
     router_.set_address(vcpu, address);
 }
 
-void InterruptHub::raise_all(const cpu::VcpuSet& targets, cpu::DeliveryMode delivery,
-                             std::uint8_t vector, cpu::Trigger trigger) {
+void InterruptHub::raise_all(const cpu::VcpuSet& targets, DeliveryMode delivery,
+                             std::uint8_t vector, Trigger trigger) {
     const auto interrupt = cpu::interrupt_for(delivery, vector, trigger);
     if (!interrupt) return;
     for (std::size_t i = 0; i < runners_.size(); ++i)

@@ -28,8 +28,8 @@ class InterruptHub {
     void set_address(VcpuId vcpu, const cpu::ApicAddress& address);
 
   private:
-    void raise_all(const cpu::VcpuSet& targets, cpu::DeliveryMode delivery, std::uint8_t vector,
-                   cpu::Trigger trigger);
+    void raise_all(const cpu::VcpuSet& targets, DeliveryMode delivery, std::uint8_t vector,
+                   Trigger trigger);
 
     std::function<void(VcpuId, const cpu::Interrupt&)> elsewhere_;
     std::vector<cpu::VcpuRunner*> runners_;

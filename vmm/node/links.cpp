@@ -1,7 +1,9 @@
 #include "vmm/node/links.hpp"
 
+#include "dpdk_transport/crypto/aead_sealer.hpp"
 #include "dpdk_transport/make_fabric.hpp"
 #include "dpdk_transport/ports/open_port.hpp"
+#include "dpdk_transport/ports/tap_port.hpp"
 
 namespace vsmp {
 namespace {
@@ -26,6 +28,31 @@ struct ToPort {
     }
 };
 
+// Nothing without a key.
+Result<std::unique_ptr<fabric::FrameSealer>> make_sealer(const NodeSetup& setup) {
+    if (setup.guest.fabric.key_file.empty()) return std::unique_ptr<fabric::FrameSealer>{};
+    auto opened = fabric::KeyFile::open(setup.guest.fabric.key_file);
+    if (!opened) return opened.error();
+    const auto file = std::make_shared<fabric::KeyFile>(*std::move(opened));
+    return std::unique_ptr<fabric::FrameSealer>{
+        fabric::make_aead_sealer({.self = setup.self,
+                                  .guest = setup.incarnation,
+                                  .keys = file->keys(),
+                                  .newer_keys = [file] { return file->newer(); },
+                                  .session_clock = {},
+                                  .clock = {}})};
+}
+
+// `port`, its frames written down if that is wanted.
+Result<std::unique_ptr<fabric::Port>> tapped(const NodeSetup& setup,
+                                             std::unique_ptr<fabric::Port> port) {
+    const std::string& folder = setup.guest.fabric.capture_folder;
+    if (folder.empty()) return port;
+    const std::string path = folder + "/node-" + std::to_string(setup.self.value()) + ".pcapng";
+    VSMP_TRY_ASSIGN(auto file, fabric::PcapngFile::create(path, port->name()));
+    return fabric::tap_port(std::move(port), std::move(file));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<fabric::Fabric>> open_links(const NodeSetup& setup) {
@@ -38,6 +65,8 @@ Result<std::unique_ptr<fabric::Fabric>> open_links(const NodeSetup& setup) {
     VSMP_TRY_ASSIGN(const std::shared_ptr<fabric::Eal> eal, fabric::Eal::start(eal_options));
     VSMP_TRY_ASSIGN(std::unique_ptr<fabric::Port> port, fabric::open_port(eal, options));
 
+    VSMP_TRY_ASSIGN(port, tapped(setup, std::move(port)));
+    VSMP_TRY_ASSIGN(auto sealer, make_sealer(setup));
     std::vector<std::unique_ptr<fabric::Port>> ports;
     ports.push_back(std::move(port));
     return fabric::make_fabric({.self = setup.self,
@@ -46,7 +75,7 @@ Result<std::unique_ptr<fabric::Fabric>> open_links(const NodeSetup& setup) {
                                 .incarnation = fabric::random_incarnation(),
                                 .vlan = setup.guest.vlan,
                                 .timing = {}},
-                               std::move(ports));
+                               std::move(ports), std::move(sealer));
 }
 
 }  // namespace vsmp

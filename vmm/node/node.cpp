@@ -9,6 +9,7 @@
 #include <future>
 
 #include "kvm_glue/kick.hpp"
+#include "locality_ml/policies.hpp"
 #include "proto/monotonic_clock.hpp"
 #include "vmm/boot/micro.hpp"
 #include "vmm/node/console_buffer.hpp"
@@ -20,6 +21,9 @@
 #include "vmm/node/micro_results.hpp"
 #include "vmm/node/node_devices.hpp"
 #include "vmm/node/node_vcpus.hpp"
+#include "vmm/node/policy_decision.hpp"
+#include "vmm/node/policy_trace.hpp"
+#include "vmm/node/short_slices.hpp"
 
 namespace vsmp {
 namespace {
@@ -28,15 +32,30 @@ namespace {
 constexpr int kRoundTripHolds = 4;
 constexpr Duration kSpin = std::chrono::microseconds(20);
 
+// The CPUs that this node's threads may run on; none: more than fit the set.
+std::optional<cpu_set_t> own_cpus() {
+    cpu_set_t cpus;
+    if (::sched_getaffinity(0, sizeof cpus, &cpus) != 0) return std::nullopt;
+    return cpus;
+}
+
+// The same for nodes that share their CPUs, and hardly for any others.
+std::uint64_t cpu_set_number(std::uint64_t host, const std::optional<cpu_set_t>& cpus) {
+    std::string key(reinterpret_cast<const char*>(&host), sizeof host);
+    if (cpus) key.append(reinterpret_cast<const char*>(&*cpus), sizeof *cpus);
+    return std::hash<std::string>{}(key);
+}
+
 // Polling pays where every thread has a CPU. Where they are fewer, it keeps from its CPU the very
 // vCPU that was just given its page (it is woken on the CPU of who woke it).
 Duration spin_time(const NodeSetup& setup) {
+    if (setup.guest.fabric.spin) return *setup.guest.fabric.spin;
     const std::string& host = setup.guest.nodes[setup.self.value()].host;
     const auto nodes_here = static_cast<std::size_t>(std::ranges::count(
         setup.guest.nodes, host, [](const NodeConfig& node) { return node.host; }));
-    cpu_set_t cpus;
-    if (::sched_getaffinity(0, sizeof cpus, &cpus) != 0) return kSpin;  // more than fit the set
-    const auto count = static_cast<std::size_t>(CPU_COUNT(&cpus));
+    const std::optional<cpu_set_t> cpus = own_cpus();
+    if (!cpus) return kSpin;
+    const auto count = static_cast<std::size_t>(CPU_COUNT(&*cpus));
     return count < nodes_here + setup.guest.vcpu_count ? Duration::zero() : kSpin;
 }
 
@@ -53,10 +72,13 @@ class NodeImpl final : public Node {
     Result<void> start() override;
     void console_input(std::string bytes) override;
     Result<void> ship(VcpuId vcpu, NodeId to) override;
+    Result<void> set_policy(const std::string& name) override;
     NodeStats stats() const override;
 
   private:
     bool is_device_node() const { return setup_.self == NodeId{0}; }
+    locality::PolicySetup policy_setup() const;
+    Result<std::unique_ptr<locality::Policy>> new_policy(const std::string& name) const;
     Result<void> make_memory();
     void make_devices();
     void make_vcpus();
@@ -91,14 +113,29 @@ class NodeImpl final : public Node {
 };
 
 Result<void> NodeImpl::open() {
+    ask_for_short_slices();
     VSMP_TRY(kvm::install_kick_handler());
     VSMP_TRY_ASSIGN(const std::uint64_t host, host_id());
-    VSMP_TRY_ASSIGN(policy_, locality::make_policy(setup_.guest.policy));
     VSMP_TRY(make_memory());
+    // Only the policy that the guest begins with is recorded, not one that it is given later.
+    VSMP_TRY_ASSIGN(policy_, new_policy(setup_.guest.policy));
+    VSMP_TRY_ASSIGN(policy_,
+                    record_if_asked(std::move(policy_), policy_setup(), setup_.guest.policy));
     VSMP_TRY_ASSIGN(fabric_, open_links(setup_));
     make_devices();
     make_vcpus();
     return make_data_plane(host);
+}
+
+locality::PolicySetup NodeImpl::policy_setup() const {
+    return {.self = setup_.self,
+            .node_count = setup_.guest.nodes.size(),
+            .vcpu_count = setup_.guest.vcpu_count,
+            .page_count = layout_->page_count()};
+}
+
+Result<std::unique_ptr<locality::Policy>> NodeImpl::new_policy(const std::string& name) const {
+    return locality::make_policy(name, policy_setup());
 }
 
 Result<void> NodeImpl::make_memory() {
@@ -170,19 +207,24 @@ Result<void> NodeImpl::make_data_plane(std::uint64_t host) {
     broker_->attach(fabric_.get());
     directory_.emplace(setup_.self, setup_.guest.nodes.size(), setup_.guest.vcpu_count, *vcpus_,
                        fabric_.get(), [this](Error error) { observer_.on_failed(error); });
+    const std::optional<cpu_set_t> cpus = own_cpus();
     data_plane_ = std::make_unique<DataPlane>(
         DataPlaneOptions{.self = setup_.self,
                          .node_count = setup_.guest.nodes.size(),
                          .vcpu_count = setup_.guest.vcpu_count,
                          .guest_tsc_offset = 0 - __rdtsc(),  // the guest's TSC begins at 0
                          .host_id = host,
-                         .spin = spin_time(setup_)},
+                         .cpu_set = cpu_set_number(host, cpus),
+                         .cpus = static_cast<std::uint16_t>(cpus ? CPU_COUNT(&*cpus) : CPU_SETSIZE),
+                         .spin = spin_time(setup_),
+                         .scheduling = setup_.guest.fabric.scheduling},
         DataPlaneHooks{
             .vcpu_of_thread = [this](pid_t thread) { return vcpus_->vcpu_of_thread(thread); },
             .on_node_message = [this](NodeId from,
                                       const NodeMessage& m) { on_node_message(from, m); },
             .on_ready = [this](std::uint64_t offset) { on_ready(offset); },
             .housekeeping = [this](Instant now) { return housekeeping(now); },
+            .idle_time = [this](VcpuId vcpu) { return vcpus_->idle_time(vcpu); },
             .on_failed = [this](Error error) { observer_.on_failed(std::move(error)); }},
         fabric_.get(), *userfault_, *broker_, *directory_, *policy_, commands_);
     data_plane_->start();
@@ -231,6 +273,18 @@ Result<void> NodeImpl::ship(VcpuId vcpu, NodeId to) {
     commands_.push(command::Ship{vcpu, to, std::move(promise)});
     if (accepted.get()) return {};
     return Error{"vCPU " + std::to_string(vcpu.value()) + " is not here, or is leaving already"};
+}
+
+Result<void> NodeImpl::set_policy(const std::string& name) {
+    VSMP_TRY_ASSIGN(std::unique_ptr<locality::Policy> policy, new_policy(name));
+    std::promise<void> done;
+    commands_.push(command::Inspect{[&] {
+        data_plane_->pilot().use(*policy);
+        std::swap(policy_, policy);
+        done.set_value();
+    }});
+    done.get_future().wait();
+    return {};
 }
 
 void NodeImpl::on_node_message(NodeId from, const NodeMessage& message) {
@@ -298,6 +352,16 @@ NodeStats NodeImpl::read_stats() const {
     stats.ship_blackout_us = ships.blackout_us;
     stats.ship_frame_bytes = ships.frame_bytes;
     stats.vcpus = vcpus_->stats();
+    // The directory says who is here, as it is what a next ship is asked of: a vCPU may run before
+    // the directory has heard of its arrival.
+    for (auto& vcpu : stats.vcpus) vcpu.here = directory_->is_here(vcpu.id);
+    const Pilot& pilot = data_plane_->pilot();
+    stats.prefetches = pages.prefetches;
+    stats.prefetch_used = pilot.counters().prefetch_used;
+    stats.prefetch_wasted = pilot.counters().prefetch_wasted;
+    const Instant now = monotonic_now();
+    for (NodeStats::VcpuStats& vcpu : stats.vcpus)
+        vcpu.decision = to_decision(pilot.explain(vcpu.id), now);
     for (std::size_t i = 0; fabric_ && i < setup_.guest.nodes.size(); ++i) {
         const NodeId peer{static_cast<std::uint8_t>(i)};
         if (peer != setup_.self) stats.fabric += fabric_->counters(peer);

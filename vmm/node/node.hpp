@@ -3,7 +3,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dpdk_transport/fabric.hpp"
@@ -18,7 +20,7 @@ struct NodeFacts {
     std::string host_kernel;
     std::uint64_t tsc_khz = 0;
     bool nested_paging = false;
-    std::vector<CpuidLeaf> cpuid;  // KVM_GET_SUPPORTED_CPUID
+    std::vector<CpuidLeaf> cpuid;  // KVM_GET_SUPPORTED_CPUID, and TSC-deadline timers or not
 };
 Result<NodeFacts> gather_node_facts();
 
@@ -47,16 +49,29 @@ enum class VcpuActivity : std::uint8_t {
     halted,  // in HLT, nothing pending
 };
 
+// What the node's policy did with a vCPU last, and why.
+struct PolicyDecision {
+    std::string policy, why;
+    std::optional<Duration> ago;  // none: nothing was decided yet, and what follows means nothing
+    PageNumber page;
+    NodeId location;
+    std::optional<NodeId> shipped_to;
+    std::vector<std::pair<std::string, double>> numbers;  // what it weighed, by name
+};
+
 struct NodeStats {
     struct VcpuStats {
         VcpuId id;
         bool here = false;
         std::uint64_t exits = 0;
         VcpuActivity activity = VcpuActivity::waiting;  // meaningful where `here`
+        PolicyDecision decision;
     };
     std::uint64_t faults = 0, fetches_read = 0, fetches_write = 0, upgrades = 0;
     std::uint64_t invalidations = 0;  // pages taken from this node's vCPUs
     std::uint64_t zero_pages = 0;     // fetches answered with a flag instead of contents
+    std::uint64_t prefetches = 0;     // pages asked for ahead; of use or not, by sample:
+    std::uint64_t prefetch_used = 0, prefetch_wasted = 0;
     std::uint64_t ships_out = 0, ships_in = 0;
     std::uint64_t ship_frame_bytes_max = 0;
     std::vector<std::uint32_t> ship_blackout_us;  // one per arrival, newest last, bounded
@@ -89,6 +104,8 @@ class Node {
     // Asks a vCPU that is here to go elsewhere. An error when it is not here or no such node is;
     // the ship itself happens soon after, see stats().
     virtual Result<void> ship(VcpuId vcpu, NodeId to) = 0;
+    // From now on the policy of that name decides, and begins with nothing learned.
+    virtual Result<void> set_policy(const std::string& name) = 0;
     virtual NodeStats stats() const = 0;
 };
 

@@ -81,6 +81,10 @@ std::optional<VcpuId> NodeVcpus::vcpu_of_thread(pid_t thread) const {
     return std::nullopt;
 }
 
+Duration NodeVcpus::idle_time(VcpuId vcpu) const {
+    return vcpu.value() < runners_.size() ? runners_[vcpu.value()]->idle_time() : Duration::zero();
+}
+
 std::vector<NodeStats::VcpuStats> NodeVcpus::stats() const {
     std::vector<NodeStats::VcpuStats> stats;
     for (std::size_t i = 0; i < runners_.size(); ++i) {
@@ -89,9 +93,10 @@ std::vector<NodeStats::VcpuStats> NodeVcpus::stats() const {
                                    : activity == cpu::Activity::halted      ? VcpuActivity::halted
                                                                             : VcpuActivity::running;
         stats.push_back({.id = VcpuId{static_cast<std::uint16_t>(i)},
-                         .here = activity != cpu::Activity::parked,
+                         .here = false,
                          .exits = runners_[i]->exits(),
-                         .activity = shown});
+                         .activity = shown,
+                         .decision = {}});
     }
     return stats;
 }

@@ -50,6 +50,9 @@ class NodeVcpus final : public LocalVcpus, public cpu::VcpuHost {
     void stop();
 
     std::optional<VcpuId> vcpu_of_thread(pid_t thread) const;
+    // cpu::VcpuRunner::idle_time.
+    Duration idle_time(VcpuId vcpu) const;
+    // Without `here`: only the directory knows.
     std::vector<NodeStats::VcpuStats> stats() const;
 
     // --- LocalVcpus

@@ -58,6 +58,8 @@ class VcpuDirectory {
 
     // Runs here, or is still here because its state was not read yet.
     bool is_here(VcpuId vcpu) const;
+    // Where it goes to or comes from while it moves; where it is believed to be when away.
+    NodeId peer(VcpuId vcpu) const { return handovers_[vcpu.value()].peer; }
     const ShipCounters& counters() const { return counters_; }
 
   private:

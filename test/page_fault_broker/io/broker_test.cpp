@@ -18,6 +18,7 @@
 #include <thread>
 
 #include "proto/monotonic_clock.hpp"
+#include "test/skip.hpp"
 
 namespace vsmp {
 namespace {
@@ -75,7 +76,7 @@ class BrokerTest : public ::testing::Test {
     void SetUp() override {
         GuestMemory memory = *GuestMemory::create(1);
         const auto probe = UserfaultFd::watch({memory.guest_base(), kPageSize});
-        if (!probe) GTEST_SKIP() << "SKIPPED: " << probe.error().message;
+        if (!probe) VSMP_SKIP() << probe.error().message;
     }
 
     // `limit`: pages that may be resident on each node; 0: no limit.
@@ -117,7 +118,7 @@ class BrokerTest : public ::testing::Test {
         {
             const std::lock_guard guard{mutex_};
             errand_ = [&, pages] {
-                nodes_[node]->broker.prefetch(pages, access, monotonic_now());
+                nodes_[node]->broker.prefetch(pages, access, MapAhead::at_once, monotonic_now());
                 done.set_value();
             };
         }

@@ -7,6 +7,7 @@
 #include <map>
 #include <sstream>
 
+#include "test/skip.hpp"
 #include "test/vmm/acpi/machines.hpp"
 #include "vmm/acpi/fixed_tables.hpp"
 #include "vmm/acpi/topology_tables.hpp"
@@ -20,7 +21,7 @@ class Iasl : public testing::TestWithParam<std::string> {
   protected:
     void SetUp() override {
         if (std::string_view{VSMP_IASL}.find("NOTFOUND") != std::string_view::npos)
-            GTEST_SKIP() << "iasl (acpica-tools) is not installed";
+            VSMP_SKIP() << "iasl (acpica-tools) is not installed";
         std::string pattern = testing::TempDir() + "vsmp-iasl-XXXXXX";
         ASSERT_NE(mkdtemp(pattern.data()), nullptr);
         folder_ = pattern;

@@ -113,7 +113,7 @@ TEST_F(LinuxLoader, StartsInLongModeWithFlatSegments) {
     EXPECT_NE(state.cr4 & 0x20, 0u);
     EXPECT_EQ(state.rflags, 2u) << "interrupts off";
     EXPECT_EQ(state.cs.selector, 0x10);
-    EXPECT_EQ(state.cs.l, 1);
+    EXPECT_EQ(state.cs.rights, 0xa09b);
     EXPECT_EQ(state.ss.selector, 0x18);
     const ByteView gdt = written_at(*image, state.gdt.base);
     EXPECT_EQ(state.gdt.limit, 31);

@@ -43,8 +43,8 @@ TEST_F(Micro, EveryVcpuStartsAtCpl3OnItsOwnStack) {
         EXPECT_EQ(state.rdi, i);
         EXPECT_EQ(state.rsi, 64u);
         EXPECT_EQ(state.rdx, 16 * kMiB);
-        EXPECT_EQ(state.cs.dpl, 3);
-        EXPECT_EQ(state.ss.dpl, 3);
+        EXPECT_EQ(state.cs.rights >> 5 & 3, 3);
+        EXPECT_EQ(state.ss.rights >> 5 & 3, 3);
         EXPECT_EQ(state.rflags, 0x3202u) << "interrupts on, IOPL 3";
         EXPECT_EQ(state.xcr0, 7u);
         EXPECT_NE(state.cr4 & 0x40000, 0u);

@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "test/skip.hpp"
 #include "test/vmm/boot/images.hpp"
 #include "vmm/boot/linux_loader.hpp"
 
@@ -17,7 +18,7 @@ Bytes read_file(const char* path) {
 
 TEST(RealKernel, LoadsByThe64BitProtocol) {
     const char* path = std::getenv("VSMP_TEST_KERNEL");
-    if (!path) GTEST_SKIP() << "VSMP_TEST_KERNEL names no kernel";
+    if (!path) VSMP_SKIP() << "VSMP_TEST_KERNEL names no kernel (tools/dev test sets it)";
     const Bytes kernel = read_file(path);
     ASSERT_FALSE(kernel.empty()) << path;
     const MemoryLayout memory = memory_of({256 * kMiB, 256 * kMiB});

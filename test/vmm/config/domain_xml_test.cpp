@@ -67,12 +67,16 @@ TEST(DomainXml, SettingsAreRead) {
     auto result =
         parse_domain_xml(with("</v:cluster>",
                               "<v:policy name='threshold'/><v:hold us='250'/><v:vlan id='7'/>"
+                              "<v:fabric spin-us='5' scheduling='fifo' key='/k'/>"
                               "<v:spread mode='none'/></v:cluster>"),
                          "g.xml");
     ASSERT_TRUE(result) << result.error().message;
     EXPECT_EQ(result->guest.policy, "threshold");
     EXPECT_EQ(result->guest.hold, std::chrono::microseconds(250));
     EXPECT_EQ(result->guest.vlan, 7);
+    EXPECT_EQ(result->guest.fabric.spin, std::chrono::microseconds(5));
+    EXPECT_EQ(result->guest.fabric.scheduling, fabric::Scheduling::fifo);
+    EXPECT_EQ(result->guest.fabric.key_file, "/k");
     EXPECT_EQ(result->guest.spread, Spread::none);
 }
 
@@ -196,9 +200,15 @@ const BadCase kBadCases[] = {
     {"UnknownVsmpAttribute", "id='1' cell='1'", "id='1' cell='1' weight='2'",
      "8: <v:node>: attribute 'weight' is not supported"},
     {"UnknownPolicy", "</v:cluster>", "<v:policy name='best'/></v:cluster>",
-     "11: <v:policy>: name='best' is neither always-fetch nor threshold"},
+     "11: <v:policy>: name='best' is none of always-fetch, always-ship, learned, threshold"},
     {"SettingTwice", "</v:cluster>", "<v:vlan id='1'/><v:vlan id='2'/></v:cluster>",
      "11: <v:vlan>: a second <v:vlan>"},
+    {"SpinRange", "</v:cluster>", "<v:fabric spin-us='1000001'/></v:cluster>",
+     "11: <v:fabric>: spin-us='1000001' is not a number from 0 to 1000000"},
+    {"SchedulingUnknown", "</v:cluster>", "<v:fabric scheduling='rr'/></v:cluster>",
+     "11: <v:fabric>: scheduling='rr' is none of auto, normal, nice, fifo"},
+    {"KeyRelative", "</v:cluster>", "<v:fabric key='k'/></v:cluster>",
+     "11: <v:fabric>: key='k' is not an absolute path"},
     {"VlanRange", "</v:cluster>", "<v:vlan id='4095'/></v:cluster>",
      "11: <v:vlan>: id='4095' is not a number from 1 to 4094"},
     {"HoldRange", "</v:cluster>", "<v:hold us='0'/></v:cluster>",

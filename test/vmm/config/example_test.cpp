@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "test/skip.hpp"
 #include "vmm/config/domain_xml.hpp"
 
 namespace vsmp::config {
@@ -23,14 +24,15 @@ TEST(Example, IsAccepted) {
 }
 
 TEST(Example, IsAcceptedByLibvirt) {
-    if (std::system("command -v virsh >/dev/null 2>&1") != 0) GTEST_SKIP() << "virsh is missing";
+    if (std::system("command -v virsh >/dev/null 2>&1") != 0)
+        VSMP_SKIP() << "virsh (libvirt-clients) is not installed";
     const std::string define = "virsh -c test:///default define --validate '" + kExample + "'";
     EXPECT_EQ(std::system(define.c_str()), 0);
 }
 
 TEST(Example, LibvirtsSchemaIsConsulted) {
     if (!std::filesystem::exists("/usr/share/libvirt/schemas/domain.rng"))
-        GTEST_SKIP() << "libvirt's schema is not installed";
+        VSMP_SKIP() << "libvirt's schema is not installed";
     const std::string path = testing::TempDir() + "vsmp_schema_test.xml";
     // Our reader takes the uuid as it is; the schema knows its form.
     const std::string command =

@@ -62,6 +62,10 @@ class FakeNode final : public Node {
         say("ship " + std::to_string(vcpu.value()) + " to " + std::to_string(to.value()));
         return {};
     }
+    Result<void> set_policy(const std::string& name) override {
+        say("policy " + name);
+        return {};
+    }
     NodeStats stats() const override { return stats_; }
 
   private:

@@ -38,14 +38,22 @@ const auto kHalted = VcpuActivity::halted;
 const auto kRunning = VcpuActivity::running;
 const auto kWaiting = VcpuActivity::waiting;
 
+std::vector<NodeStats> spread_out() {
+    auto stats = all_on_node_0(kRunning, kRunning);
+    std::swap(stats[0].vcpus[1].here, stats[1].vcpus[1].here);
+    return stats;
+}
+const std::vector kShipTheSecond{ShipOrder{VcpuId{1}, NodeId{0}, NodeId{1}}};
+
 TEST(SpreadPlan, ShipsWhenAllRestedForFourRoundsRunning) {
     SpreadPlan plan{two_nodes(), ""};
     EXPECT_TRUE(plan.wants_stats());
     for (int i = 0; i < 3; ++i) EXPECT_TRUE(plan.on_stats(all_on_node_0(kHalted, kHalted)).empty());
     EXPECT_TRUE(plan.on_stats(all_on_node_0(kRunning, kHalted)).empty());  // starts anew
     for (int i = 0; i < 3; ++i) EXPECT_TRUE(plan.on_stats(all_on_node_0(kHalted, kHalted)).empty());
-    EXPECT_EQ(plan.on_stats(all_on_node_0(kHalted, kHalted)),
-              (std::vector{ShipOrder{VcpuId{1}, NodeId{0}, NodeId{1}}}));
+    EXPECT_EQ(plan.on_stats(all_on_node_0(kHalted, kHalted)), kShipTheSecond);
+    EXPECT_FALSE(plan.done());
+    EXPECT_TRUE(plan.on_stats(spread_out()).empty());
     EXPECT_TRUE(plan.done());
     EXPECT_FALSE(plan.wants_stats());
 }
@@ -55,6 +63,28 @@ TEST(SpreadPlan, WaitsForEveryVcpuToBeStarted) {
     for (int i = 0; i < 20; ++i)
         EXPECT_TRUE(plan.on_stats(all_on_node_0(kHalted, kWaiting)).empty());
     EXPECT_FALSE(plan.done());
+}
+
+TEST(SpreadPlan, VcpuThatStartsLateFollows) {
+    SpreadPlan plan{two_nodes(), "login:"};
+    plan.on_console("login:");
+    EXPECT_TRUE(plan.on_stats(all_on_node_0(kRunning, kWaiting)).empty());
+    EXPECT_TRUE(plan.wants_stats());
+    EXPECT_EQ(plan.on_stats(all_on_node_0(kRunning, kRunning)), kShipTheSecond);
+}
+
+TEST(SpreadPlan, ShipThatDidNotHappenIsOrderedAgain) {
+    SpreadPlan plan{two_nodes(), "login:"};
+    plan.on_console("login:");
+    for (int i = 0; i < 3; ++i)
+        EXPECT_EQ(plan.on_stats(all_on_node_0(kRunning, kRunning)), kShipTheSecond);
+}
+
+TEST(SpreadPlan, WhatWasSeenInItsPlaceIsLeftAlone) {
+    SpreadPlan plan{two_nodes(), "login:"};
+    plan.on_console("login:");
+    EXPECT_TRUE(plan.on_stats(spread_out()).empty());
+    EXPECT_TRUE(plan.on_stats(all_on_node_0(kRunning, kRunning)).empty());
 }
 
 TEST(SpreadPlan, MarkerMayComeInPieces) {

@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "program.hpp"
+#include "test/skip.hpp"
 
 namespace vsmp::control {
 namespace {
@@ -119,7 +120,7 @@ TEST_F(RunTest, GuestPowersOff) {
 }
 
 TEST_F(RunTest, ThreeNodesAreJoinedByABridge) {
-    if (::geteuid() != 0) GTEST_SKIP() << "needs the right to make a network namespace";
+    if (::geteuid() != 0) VSMP_SKIP() << "needs the right to make a network namespace";
     Program program = run(guest(3));
     ASSERT_TRUE(program.wait_for("ready")) << program.errors;
     EXPECT_TRUE(has(program.output, "link vsmp0 exists"));
@@ -130,7 +131,7 @@ TEST_F(RunTest, ThreeNodesAreJoinedByABridge) {
 // Without CAP_SYS_ADMIN, even for root.
 TEST_F(RunTest, WithoutTheRightToMakeInterfacesTwoNodesUseVhostUser) {
     if (::geteuid() != 0 || !fs::exists("/usr/bin/setpriv"))
-        GTEST_SKIP() << "needs root and setpriv to give a right away";
+        VSMP_SKIP() << "needs root and setpriv to give a right away";
     const auto run_without = [&](int nodes) {
         return Program{{"/usr/bin/setpriv", "--bounding-set=-sys_admin", VSMP_RUN, "--node-program",
                         VSMP_FAKE_NODE, guest(nodes)}};

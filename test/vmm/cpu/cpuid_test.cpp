@@ -80,8 +80,16 @@ TEST(GuestCpuid, FeaturesOfLeaf1) {
     Leaves poor = intel_host();
     poor[1].ecx = poor[1].edx = 0;
     const Leaves alone = guest_cpuid(poor, VcpuId(0), {1, 0});
-    EXPECT_EQ(leaf(alone, 1).ecx, 1u << 21 | 1u << 24 | 1u << 31);
+    EXPECT_EQ(leaf(alone, 1).ecx, 1u << 21 | 1u << 31);
     EXPECT_EQ(leaf(alone, 1).edx, 1u << 9) << "a single thread has no HTT";
+}
+
+TEST(GuestCpuid, DeadlineTimersWhereAllHostsHaveThem) {
+    std::vector<Leaves> hosts{intel_host(), intel_host()};
+    for (Leaves& host : hosts) set_deadline_timers(host, DeadlineTimers::present);
+    EXPECT_TRUE(bit(leaf(guest_cpuid(*intersect(hosts), VcpuId(0), {2, 0}), 1).ecx, 24));
+    set_deadline_timers(hosts[1], DeadlineTimers::absent);
+    EXPECT_FALSE(bit(leaf(guest_cpuid(*intersect(hosts), VcpuId(0), {2, 0}), 1).ecx, 24));
 }
 
 TEST(GuestCpuid, WhatDoesNotTravelIsHidden) {

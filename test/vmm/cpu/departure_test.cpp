@@ -5,6 +5,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <functional>
+
 #include "test/vmm/cpu/fake_host.hpp"
 
 namespace vsmp::cpu {
@@ -67,17 +69,11 @@ TEST_F(DepartureTest, InterruptsAreNeitherLostNorDoubled) {
     EXPECT_EQ(host.outputs_waiting(), 0u);
 }
 
-// The deadline timer is set on one node and goes off on the other.
-TEST_F(DepartureTest, TimersTravel) {
-    // The handler sets the next deadline two million ticks ahead.
-    const auto arm = [](Asm& code) {
-        code.rdtsc()
-            .raw({0x05, 0x80, 0x84, 0x1e, 0x00, 0x83, 0xd2, 0x00})
-            .mov_ecx(0x6e0)
-            .raw({0x0f, 0x30});
-    };
+// A timer is set on one node and goes off on the other; its handler sets it again.
+void timers_travel(TinyGuest& guest, FakeHost& host, FakeTransplant& transplant, std::uint32_t lvt,
+                   const std::function<void(Asm&)>& arm) {
     Asm code, handler;
-    code.x2apic(kBootstrap).wrmsr(0x832, 0x40040);
+    code.x2apic(kBootstrap).wrmsr(0x83e, 0xb).wrmsr(0x832, lvt);
     arm(code);
     code.sti().hlt().raw({0xeb, 0xfd}).at(guest, kCode);
     handler.push_all().eoi();
@@ -95,6 +91,20 @@ TEST_F(DepartureTest, TimersTravel) {
         ASSERT_TRUE(departure.state);
         to.start(ArrivalStart{*departure.state});
     }
+}
+
+TEST_F(DepartureTest, DeadlineTimersTravel) {
+    VSMP_NEEDS_DEADLINE_TIMERS();
+    timers_travel(guest, host, transplant, 0x40040, [](Asm& code) {
+        code.rdtsc()
+            .raw({0x05, 0x80, 0x84, 0x1e, 0x00, 0x83, 0xd2, 0x00})  // add eax,2000000; adc edx,0
+            .mov_ecx(0x6e0)
+            .raw({0x0f, 0x30});
+    });
+}
+
+TEST_F(DepartureTest, OneShotTimersTravel) {
+    timers_travel(guest, host, transplant, 0x40, [](Asm& code) { code.wrmsr(0x838, 2'000'000); });
 }
 
 // The order to leave meets a vCPU in the middle of port input: the value it was given must arrive.

@@ -2,6 +2,7 @@
 #include "vmm/cpu/vcpu_runner.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "test/vmm/cpu/fake_host.hpp"
 
@@ -80,6 +81,7 @@ TEST_F(RunnerTest, XapicRegistersAreMemoryMapped) {
 }
 
 TEST_F(RunnerTest, TheDeadlineTimerWakesAHaltedVcpu) {
+    VSMP_NEEDS_DEADLINE_TIMERS();
     FakeHost host(1);
     Asm()
         .x2apic(kBootstrap)
@@ -88,6 +90,26 @@ TEST_F(RunnerTest, TheDeadlineTimerWakesAHaltedVcpu) {
         .raw({0x05, 0x40, 0x42, 0x0f, 0x00, 0x83, 0xd2, 0x00})  // add eax,1000000; adc edx,0
         .mov_ecx(0x6e0)
         .raw({0x0f, 0x30})
+        .sti()
+        .hlt()
+        .out(0x11, 2)
+        .hlt()
+        .at(guest, kCode);
+    Asm().out(0x10, 1).eoi().iretq().at(guest, kHandler);
+    guest.gate(0x40, kHandler);
+    TinyNode node(guest, host, 1);
+    node[0].start(node.boot_at(kCode));
+    EXPECT_EQ(host.next_output(), (Output{VcpuId(0), 0x10, 1}));
+    EXPECT_EQ(host.next_output(), (Output{VcpuId(0), 0x11, 2}));
+}
+
+TEST_F(RunnerTest, TheOneShotTimerWakesAHaltedVcpu) {
+    FakeHost host(1);
+    Asm()
+        .x2apic(kBootstrap)
+        .wrmsr(0x83e, 0xb)  // divide by 1
+        .wrmsr(0x832, 0x40)
+        .wrmsr(0x838, 1'000'000)
         .sti()
         .hlt()
         .out(0x11, 2)
@@ -195,6 +217,58 @@ TEST_F(RunnerTest, TaskPriorityHoldsInterruptsBack) {
     EXPECT_EQ(host.next_output().port, 0x11);
 }
 
+// Once the guest is ready, posts the vector of the next higher priority class each time the runner
+// reads the clock, which it does before it looks for an interrupt to hand to KVM. The guest runs
+// only when there is none left to post.
+class RisingHost final : public FakeHost {
+  public:
+    static constexpr std::uint16_t kReadyPort = 0x10;
+    static constexpr std::uint32_t kFirst = 0x20, kStep = 0x10, kEnd = 0x100;
+
+    RisingHost() : FakeHost(1) {}
+    void aim_at(VcpuRunner& runner) { runner_ = &runner; }
+
+    AfterIo pio_out(VcpuId id, std::uint16_t port, ByteView data, const kvm::Vcpu& vcpu) override {
+        if (port == kReadyPort) ready_ = true;
+        return FakeHost::pio_out(id, port, data, vcpu);
+    }
+    GuestTsc guest_tsc() override {
+        if (ready_ && next_ < kEnd) {
+            const auto vector = static_cast<std::uint8_t>(std::exchange(next_, next_ + kStep));
+            EXPECT_EQ(runner_->post({InterruptKind::fixed, vector}), Posted::accepted);
+        }
+        return FakeHost::guest_tsc();
+    }
+
+  private:
+    VcpuRunner* runner_ = nullptr;
+    // Of the runner's thread.
+    bool ready_ = false;
+    std::uint32_t next_ = kFirst;
+};
+
+// KVM_INTERRUPT replaces an interrupt that was handed over and is not yet taken: one that is posted
+// between the two has to wait, whatever its priority.
+TEST_F(RunnerTest, AHigherInterruptDoesNotReplaceOneHandedOver) {
+    RisingHost host;
+    Asm().x2apic(kBootstrap).sti().out(RisingHost::kReadyPort, 0).jmp_self().at(guest, kCode);
+    std::vector<std::uint32_t> expected{RisingHost::kFirst};
+    for (std::uint32_t vector = RisingHost::kFirst; vector < RisingHost::kEnd;
+         vector += RisingHost::kStep) {
+        const std::uint64_t handler = kHandler + std::uint64_t{vector} * 8;
+        Asm().push_all().out(0x11, vector).eoi().pop_all().iretq().at(guest, handler);
+        guest.gate(static_cast<std::uint8_t>(vector), handler);
+        if (vector != RisingHost::kFirst) expected.insert(expected.begin() + 1, vector);
+    }
+    TinyNode node(guest, host, 1);
+    host.aim_at(node[0]);
+    node[0].start(node.boot_at(kCode));
+    EXPECT_EQ(host.next_output().port, RisingHost::kReadyPort);
+    std::vector<std::uint32_t> seen;
+    while (seen.size() < expected.size() && !HasFailure()) seen.push_back(host.next_output().value);
+    EXPECT_EQ(seen, expected) << "the first was handed over before the others came";
+}
+
 TEST_F(RunnerTest, LevelTriggeredEoiIsToldToTheHost) {
     FakeHost host(1);
     Asm().x2apic(kBootstrap).out(0x10, 1).sti().hlt().jmp_self().at(guest, kCode);
@@ -226,6 +300,31 @@ TEST_F(RunnerTest, AVcpuThatWasEndedStaysEnded) {
     ASSERT_EQ(node[0].request_departure(NodeId(1)), Posted::accepted);
     EXPECT_FALSE(host.next_departure().state);
     EXPECT_EQ(node[0].post({InterruptKind::nmi}), Posted::closed);
+}
+
+// Whichever way the threads run: what was slept in HLT is idle time, and it stays counted.
+TEST_F(RunnerTest, HaltedTimeIsIdleTime) {
+    FakeHost host(1);
+    // One shot of the timer, ten million ticks, divided by 1; then tell and halt.
+    Asm()
+        .x2apic(kBootstrap)
+        .wrmsr(0x83e, 0xb)
+        .wrmsr(0x832, 0x40)
+        .wrmsr(0x838, 10'000'000)
+        .sti()
+        .hlt()
+        .out(0x11, 2)
+        .jmp_self()
+        .at(guest, kCode);
+    Asm().push_all().eoi().pop_all().iretq().at(guest, kHandler);
+    guest.gate(0x40, kHandler);
+    TinyNode node(guest, host, 1);
+    node[0].start(node.boot_at(kCode));
+    const Duration before = node[0].idle_time();
+    EXPECT_EQ(host.next_output().port, 0x11);
+    const Duration after = node[0].idle_time();
+    EXPECT_GT(after - before, Duration::zero());
+    EXPECT_EQ(node[0].idle_time(), after) << "it runs, and its idle time does not grow";
 }
 
 TEST_F(RunnerTest, AnEndlessLoopWithInterruptsOffCanBeStopped) {

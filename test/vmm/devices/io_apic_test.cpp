@@ -44,7 +44,7 @@ TEST_F(IoApicTest, AnEdgeIsSentOnceWithItsDestination) {
     apic.set_pin(4, Level::high);
     ASSERT_EQ(sent.size(), 1u);
     EXPECT_EQ(sent[0], (InterruptMessage{0x30, DeliveryMode::lowest_priority, 3,
-                                         DestinationMode::logical, TriggerMode::edge}));
+                                         DestinationMode::logical, Trigger::edge}));
     apic.set_pin(4, Level::low);
     apic.set_pin(4, Level::high);
     EXPECT_EQ(sent.size(), 2u);
@@ -63,7 +63,7 @@ TEST_F(IoApicTest, ALevelIsSentAgainAfterEachEoiWhileHigh) {
     apic.set_pin(9, Level::low);
     apic.set_pin(9, Level::high);
     EXPECT_EQ(sent.size(), 1u) << "not before the EOI";
-    EXPECT_EQ(sent[0].trigger, TriggerMode::level);
+    EXPECT_EQ(sent[0].trigger, Trigger::level);
     EXPECT_NE(reg(low(9)) & kRemoteIrrBit, 0u);
     apic.end_of_interrupt(0x40);
     EXPECT_EQ(sent.size(), 1u) << "EOI of another vector";

@@ -1,0 +1,592 @@
+// The learned policy. What it weighs, per remote fault: to stay and fetch, or to go to the node of
+// the page, or to where most of the vCPU's recent waiting was for. For each it guesses what share
+// of its time the vCPU will wait there, from what it saw of earlier ships in such situations; a
+// linear regression corrects the guess. Then, with CPU shares as the loads give them,
+//
+//     gain = useful time * (share there * (1 - stall there) - share here * (1 - stall here))
+//            - cost of the ship and of one back
+//
+// Four things bound the harm of a wrong guess:
+//   evidence   the vCPU has first to lose as much to the node as a ship would cost (the ski-rental
+//              rule: at most twice the optimum), less where such ships were good before
+//   credit     one ship per kCreditEvery, with a burst; a ship that proves useful is free
+//   fights     of two nodes that want the same pages, the higher moves, the lower waits
+//   budget     ships against the estimate, to learn, may use up kExploreShare of the time
+#include <bit>
+#include <cmath>
+
+#include "locality_ml/learned/vcpu_record.hpp"
+#include "locality_ml/policies.hpp"
+
+namespace vsmp::locality {
+namespace {
+
+constexpr float kCreditEveryUs = 20'000;
+constexpr float kMaxCredit = 8, kInitialCredit = 4;
+constexpr float kExploreShare = 0.01F;
+constexpr float kExplorePrice = 4;     // ships; pages dragged along cost too
+constexpr float kShipsPaid = 2;        // the way there, the way back, and some doubt
+constexpr float kLeastBetter = 0.05F;  // of the time; less is noise
+constexpr float kLeastPace = 0.2F;     // nothing is believed to be slower than that for long
+constexpr float kFutureLosses = 4;     // times the past ones
+constexpr float kHorizonShips = 16;    // a ship is judged after so many ships' cost
+constexpr float kMinHorizonUs = 1'000, kMaxHorizonUs = 20'000;
+constexpr float kMaxUsefulUs = 20'000;
+constexpr float kFightPatience = 4;
+constexpr float kPhaseJump = 0.4F;
+constexpr float kOverload = 0.5F;  // runnable vCPUs above the CPUs
+constexpr int kOverloadTicks = 5;
+constexpr Duration kSpreadRest = std::chrono::milliseconds(20);
+constexpr Duration kSpreadStay = std::chrono::milliseconds(20);
+constexpr int kMaxSpreadDoublings = 6;
+// A vCPU sent away that meets only pages new to the node gets so many times longer.
+constexpr int kInvestment = 4;
+constexpr float kColdRefaults = 0.1F;
+
+float clamp01(float x) {
+    return std::clamp(x, 0.0F, 1.0F);
+}
+
+struct Weighed {
+    NodeId to;
+    SituationKey key;
+    float guess_go = 0, guess_stay = 0;  // before the regression
+    float stall_there = 0, stall_here = 0;
+    float share_there = 1, share_here = 1;
+    float useful_us = 0;
+    float known = 0;  // samples
+    bool stay_known = false;
+    float gain_us = 0;
+    Features x;
+};
+
+class Learned final : public Policy {
+  public:
+    explicit Learned(const PolicySetup& setup) : setup_(setup) {
+        VSMP_CHECK(setup.node_count <= kMaxNodes && setup.vcpu_count <= kMaxVcpus, "too many");
+        vcpus_.reserve(setup.vcpu_count);
+        for (std::size_t i = 0; i < setup.vcpu_count; ++i) {
+            vcpus_.emplace_back(setup.node_count);
+            start_memory(vcpus_.back().memory, i);
+        }
+        // Unknown loads: each node alone on a host with CPUs for all.
+        for (std::size_t i = 0; i < kMaxNodes; ++i)
+            loads_[i] = {.host = static_cast<std::uint8_t>(i),
+                         .cpus = static_cast<float>(kMaxVcpus),
+                         .runnable = 0,
+                         .reach = Reach::reachable};
+    }
+
+    Decision decide(const RemoteFault& fault) override;
+    void observe(const Observation& observation) override {
+        std::visit([this](const auto& what) { on(what); }, observation);
+    }
+    void on_loads(std::span<const NodeLoad> loads, Instant) override;
+    Placement place(const Activity& activity) override;
+    void pack(VcpuId vcpu, ByteWriter& to) const override;
+    Explanation explain(VcpuId vcpu) const override;
+
+  private:
+    void on(const Fetched& fetched);
+    void on(const Prefetched& prefetched);
+    void on(const Lost&) {}
+    void on(const Departed& departed);
+    void on(const Arrived& arrived);
+    void on(const ShipFailed& failed);
+
+    void start_memory(VcpuMemory& memory, std::size_t vcpu) const;
+    void account(VcpuRecord& v, Instant now);
+    void note_fault(VcpuRecord& v, const RemoteFault& fault);
+    void notice_phase(VcpuRecord& v);
+    void judge(VcpuRecord& v, Instant now);
+    void judge_ship(VcpuRecord& v, Instant now);
+    Weighed weigh(const VcpuRecord& v, const RemoteFault& fault, NodeId to) const;
+    Features features(const VcpuRecord& v, const RemoteFault& fault, const Weighed& w) const;
+    std::string_view obstacle(const VcpuRecord& v, const RemoteFault& fault,
+                              const Weighed& w) const;
+    bool explores(VcpuRecord& v, const RemoteFault& fault, const Weighed& w);
+    NodeId most_awaited(const VcpuRecord& v, NodeId otherwise) const;
+    Ship ship(VcpuRecord& v, const Weighed& w, ShipReason reason, Instant now);
+    void close_stay(VcpuRecord& v, ShipReason reason, Instant now);
+    void expect_stay(VcpuRecord& v, const Weighed& w, Instant now);
+    void tell(VcpuRecord& v, const RemoteFault& fault, const Weighed& w, std::string_view why);
+    std::optional<Weighed> weigh_spread(const VcpuRecord& v, const Activity& activity) const;
+
+    float share_here() const;
+    float share_at(NodeId node) const;
+    float horizon_us(NodeId to) const {
+        return std::clamp(kHorizonShips * costs_.ship(to), kMinHorizonUs, kMaxHorizonUs);
+    }
+    VcpuRecord& record(VcpuId vcpu) {
+        VSMP_CHECK(vcpu.value() < vcpus_.size(), "no such vCPU");
+        return vcpus_[vcpu.value()];
+    }
+    const VcpuRecord& record(VcpuId vcpu) const { return const_cast<Learned*>(this)->record(vcpu); }
+
+    PolicySetup setup_;
+    FabricCosts costs_;
+    Companions companions_;
+    std::vector<VcpuRecord> vcpus_;
+    std::array<NodeLoad, kMaxNodes> loads_{};
+    int overloaded_ticks_ = 0;
+    Instant may_spread_{};
+};
+
+std::uint32_t next_random(std::uint32_t& state) {  // Marsaglia's xorshift32
+    state ^= state << 13;
+    state ^= state >> 17;
+    state ^= state << 5;
+    return state;
+}
+
+void Learned::start_memory(VcpuMemory& memory, std::size_t vcpu) const {
+    memory = {};
+    memory.ship_credit = kInitialCredit;
+    memory.random = static_cast<std::uint32_t>(setup_.seed * 0x9e3779b9 + vcpu * 0x85ebca6b) | 1;
+}
+
+// --- Time
+
+void Learned::account(VcpuRecord& v, Instant now) {
+    if (v.counted_until == Instant{}) v.counted_until = now;
+    const float us = to_us(now - v.counted_until);
+    if (us <= 0) return;
+    v.counted_until = now;
+    const float counted = v.awaits ? us : us * v.busy;  // an idle vCPU neither runs nor waits
+    if (v.awaits) {
+        v.recent.waited(*v.awaits, us);
+        v.slow.waited(*v.awaits, us);
+        v.stalled_us += us;
+    } else {
+        v.recent.ran(counted);
+        v.slow.ran(counted);
+    }
+    v.elapsed_us += counted;
+    VcpuMemory& m = v.memory;
+    m.ship_credit = std::min(m.ship_credit + us / kCreditEveryUs, kMaxCredit);
+    m.explore_us = std::min(m.explore_us + kExploreShare * us, kMaxHorizonUs);
+}
+
+void Learned::note_fault(VcpuRecord& v, const RemoteFault& fault) {
+    v.recent.faulted(fault.access);
+    std::uint32_t& seen = v.seen[fault.page.value() % v.seen.size()];
+    const auto mark = static_cast<std::uint32_t>(fault.page.value() + 1);
+    v.again = seen == mark ? 1.0F : 0.0F;
+    seen = mark;
+    v.refaults += (v.again - v.refaults) / 8;
+    ++v.last.faults;
+}
+
+// What was learned in another phase gives way faster.
+void Learned::notice_phase(VcpuRecord& v) {
+    if (v.slow.elapsed() < kSlowUs / 2 || v.recent.elapsed() < kRecentUs / 2) return;
+    const float now = v.recent.stall() / v.recent.elapsed();
+    const float before = v.slow.stall() / v.slow.elapsed();
+    if (std::abs(now - before) < kPhaseJump) return;
+    ++v.memory.phases;
+    v.memory.stay.doubt();
+    v.memory.go.doubt();
+    v.memory.situations.forget();
+    v.slow.reset();
+}
+
+// --- Learning
+
+void Learned::judge(VcpuRecord& v, Instant now) {
+    const auto& pending = v.memory.pending;
+    if (pending.key.tag != 0 && v.arrived) {
+        const Duration wait =
+            pending.reason == ShipReason::spread
+                ? v.stays_until - *v.arrived
+                : Duration{static_cast<std::int64_t>(horizon_us(setup_.self) * 1e3F)};
+        if (now - *v.arrived >= wait) judge_ship(v, now);
+    }
+    if (v.came_by.tag != 0 && v.arrived)  // longer than thought before
+        v.memory.situations.make(v.came_by).at_least(to_us(now - *v.arrived));
+    if (!v.pending_stay) return;
+    const PendingStay& stay = *v.pending_stay;
+    if (!stay.page_came) return;
+    if (to_us(now - stay.begun) < kMinHorizonUs) return;
+    const float elapsed = v.elapsed_us - stay.elapsed_us;
+    if (elapsed <= 0) return;
+    const float stalled = v.stalled_us - stay.stalled_us;
+    const float share = clamp01(stalled / elapsed);
+    v.memory.stay.learn(stay.x, share - stay.guess);
+    v.memory.situations.make(stay.key).add_stayed(share);
+    v.pending_stay.reset();
+}
+
+// The ship that brought it here, now that it is known what came of it.
+void Learned::judge_ship(VcpuRecord& v, Instant now) {
+    PendingShip& pending = v.memory.pending;
+    // If it leaves before its time, both ways count as waiting.
+    const bool whole = to_us(now - *v.arrived) >= horizon_us(setup_.self);
+    const float ways = whole ? 0 : costs_.ship(setup_.self);
+    const float stall = clamp01((v.stalled_us + ways) / std::max(v.elapsed_us + ways, 1.0F));
+    v.memory.situations.make(pending.key).add_stall(stall);
+    v.memory.situations.node(setup_.self).add_stall(stall);
+    v.memory.go.learn(pending.x, stall - pending.guess);
+    const bool useful = whole && stall + 0.1F < pending.stall_before;
+    if (useful) v.memory.ship_credit = std::min(v.memory.ship_credit + 1, kMaxCredit);
+    if (pending.reason == ShipReason::spread && whole && stall < 0.5F) v.memory.failed_spreads = 0;
+    pending = {};
+}
+
+// --- Weighing
+
+float Learned::share_here() const {
+    const NodeLoad& load = loads_[setup_.self.value()];
+    return std::min(1.0F, load.cpus / std::max(load.runnable, 1.0F));
+}
+
+float Learned::share_at(NodeId node) const {
+    const NodeLoad& there = loads_[node.value()];
+    if (there.host == loads_[setup_.self.value()].host) return share_here();
+    return std::min(1.0F, there.cpus / std::max(there.runnable + 1, 1.0F));
+}
+
+Weighed Learned::weigh(const VcpuRecord& v, const RemoteFault& fault, NodeId to) const {
+    Weighed w{.to = to, .key = situation_key(fault.code, fault.page, to), .x = {}};
+    // The fault at hand is part of what it has lost already.
+    const float fetch = costs_.fetch(fault.location);
+    const float elapsed = v.recent.elapsed() + fetch;
+    const float all = (v.recent.stall() + fetch) / elapsed;
+    const float for_node = (v.recent.stall(to) + (to == fault.location ? fetch : 0)) / elapsed;
+    // Never tried: what it runs on stays here and would have to be fetched there, and what it
+    // waits for from third nodes it waits for there too.
+    float sum = clamp01((1 - all) + (all - for_node)), weight = 1;
+    const auto add = [&](const Outcome& outcome, float trust) {
+        sum += trust * outcome.count * outcome.stall;
+        weight += trust * outcome.count;
+        if (outcome.log_useful > 0) w.useful_us = std::exp2(outcome.log_useful);
+    };
+    add(v.memory.situations.node(to), 2);
+    if (const Outcome* outcome = v.memory.situations.find(w.key)) {
+        add(*outcome, 4);
+        w.known = outcome->count;
+        w.stay_known = outcome->stays >= 2;
+        const float trust = 0.5F * outcome->stays;
+        w.guess_stay = (all + trust * outcome->stay_stall) / (1 + trust);
+    } else {
+        w.guess_stay = all;
+    }
+    w.guess_go = sum / weight;
+    const float ship = costs_.ship(to);
+    if (w.useful_us == 0) w.useful_us = horizon_us(to);
+    w.useful_us = std::min(w.useful_us, kMaxUsefulUs);
+    w.share_here = share_here();
+    // A load is a reason not to go. A reason to go it is for place() only, which takes its time.
+    w.share_there = std::min(share_at(to), w.share_here);
+    w.x = features(v, fault, w);
+    w.stall_there = clamp01(w.guess_go + v.memory.go.predict(w.x));
+    w.stall_here = clamp01(w.guess_stay + v.memory.stay.predict(w.x));
+    // What it would do there in its useful time, it would do here too, in so much more.
+    const float there = w.share_there * (1 - w.stall_there);
+    const float here = std::max(w.share_here * (1 - w.stall_here), kLeastPace);
+    float won = there - here < kLeastBetter ? 0 : w.useful_us * (there / here - 1);
+    // What it lost lately is how much it can be expected to lose, unless it stayed before in such
+    // a situation: then that is in the guess.
+    if (!w.stay_known) won = std::min(won, kFutureLosses * (v.slow.stall(to) + fetch));
+    w.gain_us = won - kShipsPaid * ship;
+    return w;
+}
+
+Features Learned::features(const VcpuRecord& v, const RemoteFault& fault, const Weighed& w) const {
+    const float elapsed = std::max(v.recent.elapsed(), 1.0F);
+    const Outcome& node = v.memory.situations.node(w.to);
+    const float ship = costs_.ship(w.to);
+    const float stay = v.arrived ? to_us(fault.now - *v.arrived) : kMaxUsefulUs;
+    Features x;
+    x << 1,                                                   //
+        v.recent.stall(w.to) / elapsed,                       // waits for that node
+        (v.recent.stall() - v.recent.stall(w.to)) / elapsed,  // and for others
+        v.slow.elapsed() > 0 ? v.slow.stall() / v.slow.elapsed() : 0,
+        v.again,                                         // had this very page
+        v.refaults,                                      // pages it had and lost
+        v.prefetcher.sequential(),                       //
+        v.prefetcher.coverage(),                         //
+        std::min(std::log2(1 + stay / ship) / 8, 1.0F),  // how long it has been here
+        node.stall,                                      // how it went there before
+        node.count / Outcome::kMemory,                   //
+        w.guess_go,                                      //
+        w.guess_stay,                                    //
+        w.share_here, w.share_there,                     //
+        std::min(costs_.fetch(fault.location) / ship, 2.0F);
+    return x;
+}
+
+// Empty: nothing is in the way of the ship.
+std::string_view Learned::obstacle(const VcpuRecord& v, const RemoteFault& fault,
+                                   const Weighed& w) const {
+    if (fault.mobility == Mobility::stuck) return "the vCPU cannot leave";
+    if (setup_.node_count < 2) return "there is no other node";
+    if (loads_[w.to.value()].reach == Reach::unreachable) return "the node is out of reach";
+    if (fault.now < v.stays_until) return "it was sent here to stay for a while";
+    if (fault.now < v.invests_until && v.refaults < kColdRefaults)
+        return "what it needs is still on its way to where it was sent";
+    if (v.memory.ship_credit < 1) return "it was shipped too often lately";
+    return {};
+}
+
+NodeId Learned::most_awaited(const VcpuRecord& v, NodeId otherwise) const {
+    NodeId most = otherwise;
+    for (std::size_t i = 0; i < setup_.node_count; ++i) {
+        const NodeId node{static_cast<std::uint8_t>(i)};
+        if (node != setup_.self && v.recent.stall(node) > 2 * v.recent.stall(most)) most = node;
+    }
+    return most;
+}
+
+bool Learned::explores(VcpuRecord& v, const RemoteFault& fault, const Weighed& w) {
+    const float price = kExplorePrice * costs_.ship(w.to);
+    if (v.memory.explore_us < price || w.guess_stay < 0.2F) return false;
+    if (w.share_there < 0.9F * w.share_here) return false;  // known to be worse
+    if (w.stall_there > w.stall_here - kLeastBetter) return false;
+    if (v.recent.stall(fault.location) < 2 * costs_.ship(w.to)) return false;
+    if (next_random(v.memory.random) % (w.known < 2 ? 8 : 64) != 0) return false;
+    v.memory.explore_us -= price;
+    ++v.memory.explored;
+    return true;
+}
+
+// --- Deciding
+
+Decision Learned::decide(const RemoteFault& fault) {
+    VcpuRecord& v = record(fault.vcpu);
+    VSMP_CHECK(fault.location.value() < setup_.node_count, "no such node");
+    account(v, fault.now);
+    v.awaits = fault.location;
+    note_fault(v, fault);
+    notice_phase(v);
+    judge(v, fault.now);
+
+    Fetch fetch;
+    v.prefetcher.on_fault(fault.page, fault.location, setup_.page_count, fault.now, companions_,
+                          fetch.prefetch);
+    const Weighed w = weigh(v, fault, most_awaited(v, fault.location));
+    std::string_view why = obstacle(v, fault, w);
+    if (why.empty()) {
+        const float lost = v.recent.stall(w.to) + (w.to == fault.location ? costs_.fetch(w.to) : 0);
+        const bool fights = v.is_fighting();
+        float evidence = costs_.ship(w.to);
+        if (fights && setup_.self < w.to)
+            evidence *= kFightPatience;
+        else if (w.known > 0 && w.gain_us > 0)
+            evidence /= 1 + w.known;
+        if (lost < evidence) {
+            why = "it has not lost enough yet to the node to say";
+        } else if (w.gain_us > 0) {
+            const ShipReason reason = fights                   ? ShipReason::gather
+                                      : w.to == fault.location ? ShipReason::owner
+                                                               : ShipReason::predicted_set;
+            tell(v, fault, w, "it will wait less there");
+            return ship(v, w, reason, fault.now);
+        } else if (explores(v, fault, w)) {
+            tell(v, fault, w, "to learn what comes of it");
+            return ship(v, w, ShipReason::owner, fault.now);
+        } else {
+            why = "it would not gain what the ship costs";
+        }
+    }
+    tell(v, fault, w, why);
+    v.last.prefetched = static_cast<std::uint32_t>(fetch.prefetch.size());
+    expect_stay(v, w, fault.now);
+    return fetch;
+}
+
+Ship Learned::ship(VcpuRecord& v, const Weighed& w, ShipReason reason, Instant now) {
+    close_stay(v, reason, now);
+    VcpuMemory& m = v.memory;
+    m.ship_credit = std::max(m.ship_credit - 1, 0.0F);
+    ++m.ships;
+    m.pending = {.key = w.key,
+                 .reason = reason,
+                 .stall_before = w.guess_stay,
+                 .guess = w.guess_go,
+                 .x = w.x};
+    v.leaving = now;
+    v.last.shipped_to = w.to;
+    return {w.to, reason};
+}
+
+// It goes on: what the ship was worth that brought it here.
+void Learned::close_stay(VcpuRecord& v, ShipReason reason, Instant now) {
+    if (!v.arrived) return;
+    const bool was_spread = v.memory.pending.reason == ShipReason::spread;
+    if (v.memory.pending.key.tag != 0) judge_ship(v, now);
+    if (v.came_by.tag != 0) v.memory.situations.make(v.came_by).add_stay(to_us(now - *v.arrived));
+    if (was_spread && reason != ShipReason::spread && v.memory.failed_spreads < kMaxSpreadDoublings)
+        ++v.memory.failed_spreads;
+}
+
+void Learned::pack(VcpuId vcpu, ByteWriter& to) const {
+    const VcpuRecord& v = record(vcpu);
+    if (v.leaving) return encode(v.memory, to);
+    VcpuMemory memory = v.memory;  // somebody else's ship: not to be judged as one of its own
+    memory.pending = {};
+    encode(memory, to);
+}
+
+void Learned::expect_stay(VcpuRecord& v, const Weighed& w, Instant now) {
+    if (v.pending_stay) return;
+    v.pending_stay = PendingStay{.begun = now,
+                                 .guess = w.guess_stay,
+                                 .stalled_us = v.stalled_us,
+                                 .elapsed_us = v.elapsed_us,
+                                 .page_came = false,
+                                 .key = w.key,
+                                 .x = w.x};
+}
+
+void Learned::tell(VcpuRecord& v, const RemoteFault& fault, const Weighed& w,
+                   std::string_view why) {
+    Explanation& last = v.last;
+    last.why = why;
+    last.when = fault.now;
+    last.page = fault.page;
+    last.location = fault.location;
+    last.shipped_to.reset();
+    last.prefetched = 0;
+    last.fetch_us = costs_.fetch(fault.location);
+    last.ship_us = costs_.ship(w.to);
+    last.stall_here = w.stall_here;
+    last.stall_there = w.stall_there;
+    last.share_here = w.share_here;
+    last.share_there = w.share_there;
+    last.useful_us = w.useful_us;
+}
+
+Explanation Learned::explain(VcpuId vcpu) const {
+    const VcpuRecord& v = record(vcpu);
+    Explanation explanation = v.last;
+    explanation.policy = "learned";
+    explanation.prefetch_accuracy = v.prefetcher.accuracy();
+    explanation.coverage = v.prefetcher.coverage();
+    explanation.ships = v.memory.ships;
+    explanation.explored = v.memory.explored;
+    explanation.phases = v.memory.phases;
+    return explanation;
+}
+
+// --- What it is told
+
+void Learned::on(const Fetched& fetched) {
+    VcpuRecord& v = record(fetched.vcpu);
+    account(v, fetched.now);
+    v.awaits.reset();
+    costs_.fetched(fetched.from, to_us(fetched.cost));
+    if (!v.pending_stay || v.pending_stay->page_came) return;
+    // What follows is what counts: the fetch that was chosen is paid for.
+    v.pending_stay->page_came = true;
+    v.pending_stay->begun = fetched.now;
+    v.pending_stay->stalled_us = v.stalled_us;
+    v.pending_stay->elapsed_us = v.elapsed_us;
+}
+
+void Learned::on(const Prefetched& prefetched) {
+    record(prefetched.vcpu).prefetcher.on_fate(prefetched.page, prefetched.fate, prefetched.now);
+}
+
+void Learned::on(const Departed& departed) {
+    VcpuRecord& v = record(departed.vcpu);
+    if (v.leaving) costs_.left(to_us(departed.now - *v.leaving));
+    v.leaving.reset();
+    v.awaits.reset();
+    v.pending_stay.reset();
+    v.arrived.reset();
+    v.came_by = {};
+}
+
+void Learned::on(const Arrived& arrived) {
+    VcpuRecord& v = record(arrived.vcpu);
+    costs_.shipped(arrived.from, to_us(arrived.blackout));
+    if (!decode(arrived.luggage, v.memory)) start_memory(v.memory, arrived.vcpu.value());
+    v.arrived = v.counted_until = arrived.now;
+    v.awaits.reset();
+    v.leaving.reset();
+    v.pending_stay.reset();
+    v.recent.reset();
+    v.slow.reset();
+    v.stalled_us = v.elapsed_us = 0;
+    v.refaults = 0;
+    v.seen.fill(0);
+    v.prefetcher.reset();
+    v.came_by = v.memory.pending.key;
+    v.stays_until = v.invests_until = arrived.now;
+    if (v.came_by.tag == 0 || v.memory.pending.reason != ShipReason::spread) return;
+    const Duration stay =
+        kSpreadStay * (1 << std::min<int>(v.memory.failed_spreads, kMaxSpreadDoublings));
+    v.stays_until += stay;
+    v.invests_until += kInvestment * stay;
+}
+
+void Learned::on(const ShipFailed& failed) {
+    VcpuRecord& v = record(failed.vcpu);
+    account(v, failed.now);
+    v.leaving.reset();
+    v.memory.pending = {};
+}
+
+// --- Placement
+
+void Learned::on_loads(std::span<const NodeLoad> loads, Instant) {
+    VSMP_CHECK(loads.size() <= kMaxNodes, "loads of more nodes than there can be");
+    std::copy(loads.begin(), loads.end(), loads_.begin());
+    const NodeLoad& here = loads_[setup_.self.value()];
+    overloaded_ticks_ = here.runnable > here.cpus + kOverload ? overloaded_ticks_ + 1 : 0;
+}
+
+// A node where a vCPU that has its data to itself would get more of a CPU.
+std::optional<Weighed> Learned::weigh_spread(const VcpuRecord& v, const Activity& activity) const {
+    std::optional<Weighed> best;
+    const float waits = v.slow.elapsed() > 0 ? v.slow.stall() / v.slow.elapsed() : 0;
+    for (std::size_t i = 0; i < setup_.node_count; ++i) {
+        const NodeId to{static_cast<std::uint8_t>(i)};
+        if (to == setup_.self || loads_[i].reach == Reach::unreachable) continue;
+        Weighed w{.to = to, .key = situation_key(activity.code, PageNumber{0}, to), .x = {}};
+        const Outcome* before = v.memory.situations.find(w.key);
+        w.guess_go = before && before->count > 0 ? before->stall : 0.2F;
+        w.guess_stay = waits;
+        w.stall_here = waits;
+        w.stall_there = w.guess_go;
+        w.share_here = share_here();
+        w.share_there = share_at(to);
+        w.useful_us = to_us(kSpreadStay);
+        w.gain_us = w.useful_us *
+                        (w.share_there * (1 - w.stall_there) - w.share_here * (1 - w.stall_here)) -
+                    kShipsPaid * costs_.ship(to);
+        w.x = Features::Zero();
+        if (w.gain_us > 0 && (!best || w.gain_us > best->gain_us)) best = w;
+    }
+    return best;
+}
+
+Placement Learned::place(const Activity& activity) {
+    VcpuRecord& v = record(activity.vcpu);
+    account(v, activity.now);
+    v.busy = std::clamp(activity.busy, 0.02F, 1.0F);
+    judge(v, activity.now);
+    // At boot vCPUs are busy in turns: the host is not overloaded for long, and all stay together.
+    if (overloaded_ticks_ < kOverloadTicks || activity.busy < 0.5F || activity.now < may_spread_ ||
+        activity.now < v.stays_until || v.leaving || v.memory.ship_credit < 1)
+        return Stay{};
+    const auto w = weigh_spread(v, activity);
+    if (!w) return Stay{};
+    may_spread_ = activity.now + kSpreadRest;
+    overloaded_ticks_ = kOverloadTicks - 2;  // loads are old news until the next ones
+    const RemoteFault none{.vcpu = activity.vcpu,
+                           .page = {},
+                           .location = w->to,
+                           .code = activity.code,
+                           .now = activity.now};
+    tell(v, none, *w, "its node has more to do than CPUs");
+    return ship(v, *w, ShipReason::spread, activity.now);
+}
+
+}  // namespace
+
+std::unique_ptr<Policy> make_learned(const PolicySetup& setup) {
+    return std::make_unique<Learned>(setup);
+}
+
+}  // namespace vsmp::locality

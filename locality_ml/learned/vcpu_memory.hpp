@@ -1,0 +1,37 @@
+// What a vCPU has learned and takes along when it moves.
+#pragma once
+
+#include <cstdint>
+
+#include "locality_ml/learned/linear_model.hpp"
+#include "locality_ml/learned/situations.hpp"
+#include "proto/bytes.hpp"
+
+namespace vsmp::locality {
+
+// A ship under way, to be judged where it ends.
+struct PendingShip {
+    SituationKey key;  // tag 0: none
+    ShipReason reason{};
+    float stall_before = 0;  // share of the time, where it came from
+    float guess = 0;         // of the share there, before the regression's part
+    Features x = Features::Zero();
+};
+
+struct VcpuMemory {
+    LinearModel stay;  // residual of the expected stall share if it stays
+    LinearModel go;    // the same if it goes
+    Situations situations;
+    PendingShip pending;
+    float ship_credit = 0;     // ships it may make now; see learned.cpp
+    float explore_us = 0;      // what it may spend on trying
+    std::uint32_t random = 1;  // state of its generator; never 0
+    std::uint32_t ships = 0, explored = 0, phases = 0;
+    std::uint8_t failed_spreads = 0;
+};
+
+void encode(const VcpuMemory& memory, ByteWriter& to);
+// False, and `memory` is as new, if the bytes are nonsense.
+bool decode(ByteView bytes, VcpuMemory& memory);
+
+}  // namespace vsmp::locality

@@ -1,0 +1,54 @@
+// What the learned policy keeps of one vCPU on one node.
+#pragma once
+
+#include <array>
+#include <optional>
+
+#include "locality_ml/learned/prefetcher.hpp"
+#include "locality_ml/learned/stall_meter.hpp"
+#include "locality_ml/learned/vcpu_memory.hpp"
+
+namespace vsmp::locality {
+
+inline constexpr float kRecentUs = 2'000;
+inline constexpr float kSlowUs = 50'000;
+
+// A decision to stay, to be judged a while later.
+struct PendingStay {
+    Instant begun;
+    float guess = 0;
+    float stalled_us = 0, elapsed_us = 0;  // the record's counters when it began
+    bool page_came = false;
+    SituationKey key;
+    Features x = Features::Zero();
+};
+
+struct VcpuRecord {
+    explicit VcpuRecord(std::size_t nodes) : recent(nodes, kRecentUs), slow(nodes, kSlowUs) {}
+
+    VcpuMemory memory;
+    StallMeter recent, slow;
+    Prefetcher prefetcher;
+
+    Instant counted_until{};               // its time is accounted for until here
+    std::optional<NodeId> awaits;          // the node whose page it waits for
+    float busy = 1;                        // see Activity
+    float stalled_us = 0, elapsed_us = 0;  // since it arrived
+
+    std::optional<Instant> arrived;  // none: it was here from the start
+    SituationKey came_by;            // of the ship that brought it; tag 0: none
+    float share_before = 0;          // of a CPU, where it came from
+    Instant stays_until{};           // not shipped before
+    Instant invests_until{};         // nor before this, while all its faults are on new pages
+    std::optional<Instant> leaving;  // since when it was asked to
+    std::optional<PendingStay> pending_stay;
+
+    std::array<std::uint32_t, 1024> seen{};  // pages fetched, by their low bits, plus 1
+    float again = 0;                         // 1: it had the page of this fault before
+    float refaults = 0;                      // share of faults on pages that it had before
+    Explanation last;
+
+    bool is_fighting() const { return refaults > 0.25F; }
+};
+
+}  // namespace vsmp::locality

@@ -1,0 +1,35 @@
+// One run of a workload: vsmp-run with local nodes, each on a CPU of its own as far as there are
+// some, and the micro-guest.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "proto/result.hpp"
+#include "test/bench/locality/load_file.hpp"
+
+namespace vsmp::bench {
+
+struct LoadRun {
+    std::string policy;
+    std::string name;    // of the guest, unique on this machine
+    std::string folder;  // for its files; exists, and is its XDG_RUNTIME_DIR
+    double ticks_per_ms = 0;
+};
+
+struct LoadResult {
+    double seconds = 0;  // for the load's quota
+    // Of all nodes, while the work was done.
+    std::uint64_t fetches = 0;  // pages and permissions obtained from another node
+    std::uint64_t ships = 0;
+    std::uint64_t bytes = 0;  // on the fabric
+    std::uint64_t prefetched = 0, prefetch_wasted = 0;
+    // Units of kind 0 done by all vCPUs in every 100 ms.
+    std::vector<double> slices;
+};
+
+// Takes seconds. Errors tell what vsmp-run said.
+Result<LoadResult> run_load(const LoadFile& load, const LoadRun& run);
+
+}  // namespace vsmp::bench

@@ -1,0 +1,165 @@
+#include <gtest/gtest.h>
+
+#include <array>
+
+#include "allocations.hpp"
+#include "faults.hpp"
+
+namespace vsmp::locality {
+namespace {
+
+using namespace std::chrono_literals;
+using test::fetches_until_ship;
+using test::kStart;
+using test::kVcpu;
+using test::remote_fault;
+
+constexpr NodeId kOther{1};
+
+TEST(Learned, GoesWhereAllItsPagesAreAfterLosingAboutWhatAShipCosts) {
+    const auto policy = make_learned(test::node(0));
+    Instant now = kStart;
+    EXPECT_LE(fetches_until_ship(*policy, kOther, now, 100), 4u);
+    EXPECT_EQ(policy->explain(kVcpu).shipped_to, kOther);
+}
+
+TEST(Learned, StaysWhereItRunsWell) {
+    const auto policy = make_learned(test::node(0));
+    Instant now = kStart;
+    for (std::uint64_t i = 0; i < 2000; ++i) {
+        EXPECT_TRUE(std::holds_alternative<Fetch>(policy->decide(remote_fault(7, kOther, now))));
+        now += 140us;
+        policy->observe(Fetched{kVcpu, PageNumber{7}, kOther, 140us, now});
+        now += 5ms;
+    }
+}
+
+TEST(Learned, NeverShipsWithOneNode) {
+    const auto policy = make_learned(test::node(0, 1));
+    Instant now = kStart;
+    EXPECT_EQ(fetches_until_ship(*policy, NodeId{0}, now, 1000), 1000u);
+    const std::array<NodeLoad, 1> loads{NodeLoad{.cpus = 1, .runnable = 4}};
+    for (int i = 0; i < 1000; ++i) {
+        policy->on_loads(loads, now += 10ms);
+        EXPECT_EQ(policy->place({.vcpu = kVcpu, .busy = 1, .code = {}, .now = now}),
+                  Placement{Stay{}});
+    }
+}
+
+TEST(Learned, NeverChoosesANodeOutOfReach) {
+    const auto policy = make_learned(test::node(0, 3));
+    const std::array<NodeLoad, 3> loads{
+        NodeLoad{.host = 0, .cpus = 1, .runnable = 4},
+        NodeLoad{.host = 1, .cpus = 4, .runnable = 0, .reach = Reach::unreachable},
+        NodeLoad{.host = 2, .cpus = 4, .runnable = 0, .reach = Reach::unreachable}};
+    Instant now = kStart;
+    policy->on_loads(loads, now);
+    EXPECT_EQ(fetches_until_ship(*policy, kOther, now, 1000), 1000u);
+    for (int i = 0; i < 100; ++i) {
+        policy->on_loads(loads, now += 10ms);
+        EXPECT_EQ(policy->place({.vcpu = kVcpu, .busy = 1, .code = {}, .now = now}),
+                  Placement{Stay{}});
+    }
+}
+
+// Whatever it does the vCPU waits all the time, here and there.
+TEST(Learned, StaysWhenAllChoicesCostTheSame) {
+    const auto here = make_learned(test::node(0));
+    const auto there = make_learned(test::node(1));
+    std::array<Policy*, 2> policies{here.get(), there.get()};
+    std::size_t at = 0, ships = 0;
+    Instant now = kStart;
+    for (std::uint64_t i = 0; i < 20'000; ++i) {
+        const NodeId elsewhere{static_cast<std::uint8_t>(1 - at)};
+        const RemoteFault fault = remote_fault(i * i, elsewhere, now);
+        if (std::holds_alternative<Fetch>(policies[at]->decide(fault))) {
+            now += 140us;
+            policies[at]->observe(Fetched{kVcpu, fault.page, elsewhere, 140us, now});
+            continue;
+        }
+        std::array<std::byte, kMaxLuggage> luggage;
+        ByteWriter writer{luggage};
+        policies[at]->pack(kVcpu, writer);
+        policies[at]->observe(Departed{kVcpu, elsewhere, now});
+        now += 140us;
+        at = 1 - at;
+        policies[at]->observe(Arrived{kVcpu, NodeId{static_cast<std::uint8_t>(1 - at)}, 140us,
+                                      writer.written(), now});
+        ++ships;
+    }
+    // Some to find out, in nearly three seconds; the exploration budget is one percent.
+    EXPECT_LT(ships, 100u);
+}
+
+TEST(Learned, StaysStuckWhileItCannotLeave) {
+    const auto policy = make_learned(test::node(0));
+    RemoteFault fault = remote_fault(1, kOther, kStart);
+    fault.mobility = Mobility::stuck;
+    for (int i = 0; i < 100; ++i) {
+        fault.now += 140us;
+        EXPECT_TRUE(std::holds_alternative<Fetch>(policy->decide(fault)));
+        EXPECT_EQ(policy->explain(kVcpu).why, "the vCPU cannot leave");
+    }
+}
+
+TEST(Learned, SpreadsFromAnOverloadedNodeButNotAtOnce) {
+    const auto policy = make_learned(test::node(0));
+    const std::array<NodeLoad, 2> loads{NodeLoad{.host = 0, .cpus = 1, .runnable = 4},
+                                        NodeLoad{.host = 1, .cpus = 4, .runnable = 0}};
+    Instant now = kStart;
+    std::size_t ticks = 0;
+    for (; ticks < 100; ++ticks) {
+        policy->on_loads(loads, now += 10ms);
+        const Placement placement =
+            policy->place({.vcpu = kVcpu, .busy = 1, .code = {}, .now = now});
+        if (placement == Placement{Ship{kOther, ShipReason::spread}}) break;
+    }
+    EXPECT_GE(ticks, 2u);
+    EXPECT_LT(ticks, 20u);
+}
+
+TEST(Learned, DoesNotSpreadToANodeOfTheSameHost) {
+    const auto policy = make_learned(test::node(0));
+    const std::array<NodeLoad, 2> loads{NodeLoad{.host = 0, .cpus = 1, .runnable = 4},
+                                        NodeLoad{.host = 0, .cpus = 1, .runnable = 4}};
+    Instant now = kStart;
+    for (int i = 0; i < 100; ++i) {
+        policy->on_loads(loads, now += 10ms);
+        EXPECT_EQ(policy->place({.vcpu = kVcpu, .busy = 1, .code = {}, .now = now}),
+                  Placement{Stay{}});
+    }
+}
+
+TEST(Learned, DecidesAndLearnsWithoutAllocating) {
+    const auto here = make_learned(test::node(0));
+    const auto there = make_learned(test::node(1));
+    std::array<std::byte, kMaxLuggage> luggage;
+    Instant now = kStart;
+    const std::size_t before = vsmp::test::allocations();
+    for (int i = 0; i < 50; ++i) {
+        fetches_until_ship(*here, kOther, now, 100);
+        ByteWriter writer{luggage};
+        here->pack(kVcpu, writer);
+        here->observe(Departed{kVcpu, kOther, now});
+        there->observe(Arrived{kVcpu, NodeId{0}, 200us, writer.written(), now});
+        here->observe(Prefetched{kVcpu, PageNumber{1}, PrefetchFate::used, now});
+        here->place({.vcpu = kVcpu, .busy = 1, .code = {}, .now = now});
+        here->observe(Arrived{kVcpu, kOther, 200us, {}, now});
+    }
+    EXPECT_EQ(vsmp::test::allocations(), before);
+}
+
+TEST(Learned, ExplainsWhatItWeighed) {
+    const auto policy = make_learned(test::node(0));
+    Instant now = kStart;
+    fetches_until_ship(*policy, kOther, now, 100);
+    const Explanation explanation = policy->explain(kVcpu);
+    EXPECT_EQ(explanation.policy, "learned");
+    EXPECT_EQ(explanation.why, "it will wait less there");
+    EXPECT_GT(explanation.stall_here, explanation.stall_there);
+    EXPECT_NEAR(explanation.fetch_us, 140, 45);
+    EXPECT_EQ(explanation.ships, 1u);
+}
+
+}  // namespace
+}  // namespace vsmp::locality

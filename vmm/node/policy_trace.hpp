@@ -1,0 +1,17 @@
+// Recording what a node's policy is told and decides: on when the environment names a directory in
+// VSMP_LOCALITY_TRACE, as `tools/dev locality record` does for what it starts.
+#pragma once
+
+#include <memory>
+
+#include "locality_ml/policy.hpp"
+#include "proto/result.hpp"
+
+namespace vsmp {
+
+// `policy` itself, or with recording around it to DIRECTORY/node-N.trace, which is overwritten.
+Result<std::unique_ptr<locality::Policy>> record_if_asked(std::unique_ptr<locality::Policy> policy,
+                                                          const locality::PolicySetup& setup,
+                                                          const std::string& name);
+
+}  // namespace vsmp
