@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "test/micro/programs.hpp"
@@ -11,7 +12,6 @@
 namespace vsmp::e2e {
 namespace {
 
-constexpr auto kPatience = std::chrono::seconds(90);
 constexpr auto kReadyPatience = std::chrono::seconds(30);
 constexpr auto kMovePatience = std::chrono::seconds(10);
 constexpr unsigned kAtTheGate = 99;  // test/micro/entry.cpp
@@ -43,9 +43,13 @@ std::string domain_xml(const Machine& machine, const std::string& name, const st
                              first + machine.vcpus_per_node - 1, machine.memory_mib);
         std::string link = machine.link;
         if (const auto at = link.find('@'); at != link.npos) link.replace(at, 1, std::to_string(n));
-        nodes += fmt::format("<v:node id='{}' cell='{}' host='local'><v:link {}/></v:node>\n", n, n,
-                             link);
+        const std::string limit =
+            machine.limit_mib != 0 ? fmt::format(" limit-mib='{}'", machine.limit_mib) : "";
+        nodes += fmt::format("<v:node id='{0}' cell='{0}' host='local'{1}><v:link {2}/></v:node>\n",
+                             n, limit, link);
     }
+    const unsigned hold_us = emulated() ? std::max(machine.hold_us, 10'000U) : machine.hold_us;
+    const std::string hold = hold_us != 0 ? fmt::format("<v:hold us='{}'/>\n", hold_us) : "";
     return fmt::format(
         "<domain type='kvm'>\n<name>{}</name>\n"
         "<metadata><v:cluster xmlns:v='urn:vsmp:domain:1'>\n{}<v:policy name='{}'/>\n{}"
@@ -53,8 +57,8 @@ std::string domain_xml(const Machine& machine, const std::string& name, const st
         "<memory unit='MiB'>{}</memory>\n<vcpu>{}</vcpu>\n"
         "<os><type>hvm</type><kernel>{}</kernel><cmdline>{}</cmdline></os>\n"
         "<cpu mode='host-passthrough'><numa>\n{}</numa></cpu>\n</domain>\n",
-        name, nodes, machine.policy, emulated() ? "<v:hold us='10000'/>\n" : "",
-        machine.nodes * machine.memory_mib, machine.vcpus(), kernel, command_line, cells);
+        name, nodes, machine.policy, hold, machine.nodes * machine.memory_mib, machine.vcpus(),
+        kernel, command_line, cells);
 }
 
 MicroGuest::MicroGuest(const Machine& machine, const std::string& program,
@@ -62,7 +66,7 @@ MicroGuest::MicroGuest(const Machine& machine, const std::string& program,
     : machine_(machine),
       begin_(begin),
       run_(command(machine, program, std::move(arguments), begin), control::Streams::pipes,
-           patience(kPatience)) {}
+           patience(machine.patience)) {}
 
 std::vector<std::string> MicroGuest::command(const Machine& machine, const std::string& program,
                                              std::vector<std::uint64_t> arguments,

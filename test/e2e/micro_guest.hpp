@@ -1,6 +1,7 @@
 // A micro-guest on real nodes of this machine, run and watched from outside as a user would.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -17,8 +18,11 @@ struct Machine {
     unsigned nodes = 2;
     unsigned vcpus_per_node = 1;
     unsigned memory_mib = 16;  // of each node
+    unsigned limit_mib = 0;    // of each node; 0: none
+    unsigned hold_us = 0;      // 0: the default
     std::string policy = "always-fetch";
-    std::string link = "type='auto'";  // '@' stands for the node's number
+    std::string link = "type='auto'";   // '@' stands for the node's number
+    std::chrono::seconds patience{90};  // with the whole run; more on an emulated host
 
     unsigned vcpus() const { return nodes * vcpus_per_node; }
 };

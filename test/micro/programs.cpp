@@ -13,6 +13,7 @@ EMBED(ipi)
 EMBED(latency)
 EMBED(scan)
 EMBED(share)
+EMBED(soak)
 EMBED(twopages)
 
 namespace vsmp::test {
@@ -26,6 +27,7 @@ ByteView micro_program(std::string_view name) {
     CHOOSE(latency);
     CHOOSE(scan);
     CHOOSE(share);
+    CHOOSE(soak);
     CHOOSE(twopages);
     return {};
 }

@@ -11,6 +11,8 @@
 namespace vsmp::config {
 namespace {
 
+// An instruction, and all the page-table pages on its way, must fit.
+constexpr std::uint64_t kLeastRoomForCopies = std::uint64_t{1} << 20;
 constexpr const char* kLibvirtSchema = "/usr/share/libvirt/schemas/domain.rng";
 constexpr std::size_t kMaxNameChars = 64;  // it becomes the name of a socket
 constexpr std::uint8_t kDefaultDistance = 20;
@@ -130,6 +132,12 @@ Result<void> join_cells(GuestConfig& guest, const Cluster& cluster,
         NodeConfig node = cluster.nodes[from].config;
         const Cell& cell = cells[cluster.nodes[from].cell];
         node.memory_bytes = cell.memory_bytes;
+        if (node.memory_limit_bytes != 0 &&
+            node.memory_limit_bytes < cell.memory_bytes + kLeastRoomForCopies)
+            return cluster.nodes[from].element.error(
+                "a limit of " + std::to_string(node.memory_limit_bytes >> 20) +
+                " MiB does not leave 1 MiB beside its cell's " +
+                std::to_string(cell.memory_bytes >> 20) + " MiB");
         node.vcpus = cell.vcpus;
         guest.nodes.push_back(std::move(node));
         for (std::size_t to = 0; to < count; ++to) {

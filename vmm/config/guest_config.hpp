@@ -28,9 +28,11 @@ using LinkConfig = std::variant<AutoLink, AfPacketLink, VhostUserLink, PciLink>;
 
 struct NodeConfig {
     NodeId id;
-    std::string host;                // "local", or HOST[:PORT] of a vsmpd
-    std::uint64_t memory_bytes = 0;  // what its NUMA cell contributes; whole MiB
-    std::vector<VcpuId> vcpus;       // of its NUMA cell; may be empty
+    std::string host;                      // "local", or HOST[:PORT] of a vsmpd
+    std::uint64_t memory_bytes = 0;        // what its NUMA cell contributes; whole MiB
+    std::uint64_t memory_limit_bytes = 0;  // guest pages it may hold, copies of others' among them;
+                                           // whole MiB, more than memory_bytes; 0: no limit
+    std::vector<VcpuId> vcpus;             // of its NUMA cell; may be empty
     LinkConfig link;
 };
 

@@ -13,6 +13,7 @@ constexpr std::array<std::string_view, 4> kPolicies{"always-fetch", "always-ship
 constexpr std::size_t kMaxInterfaceName = 15;  // IFNAMSIZ - 1
 constexpr std::size_t kMaxSocketPath = 107;    // sockaddr_un
 constexpr std::uint64_t kMaxHoldUs = 1'000'000;
+constexpr std::uint64_t kMaxLimitMib = std::uint64_t{1} << 30;
 
 bool is_pci_address(std::string_view text) {  // dddd:bb:dd.f
     constexpr std::string_view shape = "hhhh:hh:hh.o";
@@ -68,7 +69,7 @@ bool is_host(std::string_view host) {
 }
 
 Result<ClusterNode> read_node(const XmlElement& element) {
-    VSMP_TRY(element.only_attributes({"id", "cell", "host"}));
+    VSMP_TRY(element.only_attributes({"id", "cell", "host", "limit-mib"}));
     ClusterNode node{.element = element, .config = {}, .cell = 0};
     VSMP_TRY_ASSIGN(const std::string id, element.required("id"));
     const auto number = parse_number(id, 0, kMaxNodes - 1);
@@ -81,6 +82,13 @@ Result<ClusterNode> read_node(const XmlElement& element) {
     node.config.host = element.attribute("host").value_or("local");
     if (!is_host(node.config.host))
         return element.error("host='" + node.config.host + "' is neither 'local' nor HOST[:PORT]");
+    if (const auto limit = element.attribute("limit-mib")) {
+        const auto mib = parse_number(*limit, 1, kMaxLimitMib);
+        if (!mib)
+            return element.error("limit-mib='" + *limit + "' is not a number from 1 to " +
+                                 std::to_string(kMaxLimitMib));
+        node.config.memory_limit_bytes = *mib << 20;
+    }
     std::optional<XmlElement> link;
     for (const XmlElement& child : element.children()) {
         if (child.name_space() != kVsmpNamespace || child.name() != "link")

@@ -26,7 +26,7 @@ struct Cell {
 // <vsmp:cluster>
 struct ClusterNode {
     XmlElement element;
-    NodeConfig config;  // memory and vcpus not yet filled in
+    NodeConfig config;  // memory_bytes and vcpus not yet filled in
     std::size_t cell = 0;
 };
 struct Cluster {

@@ -82,10 +82,13 @@ Result<NodeConfig> from_wire(const wire::NodeConfig& from, std::size_t index,
     if (from.id() != index) return malformed("node ids are not in order");
     if (from.memory_bytes() == 0 || from.memory_bytes() % kPageSize != 0)
         return malformed("memory of a node");
+    if (from.memory_limit_bytes() != 0 && from.memory_limit_bytes() <= from.memory_bytes())
+        return malformed("memory limit of a node");
     NodeConfig node;
     node.id = NodeId{static_cast<std::uint8_t>(from.id())};
     node.host = from.host();
     node.memory_bytes = from.memory_bytes();
+    node.memory_limit_bytes = from.memory_limit_bytes();
     for (const std::uint32_t vcpu : from.vcpus()) {
         if (vcpu >= vcpu_count) return malformed("a vCPU that does not exist");
         node.vcpus.emplace_back(static_cast<std::uint16_t>(vcpu));
@@ -168,6 +171,7 @@ void to_wire(const GuestConfig& from, wire::GuestConfig& to) {
         out.set_id(node.id.value());
         out.set_host(node.host);
         out.set_memory_bytes(node.memory_bytes);
+        out.set_memory_limit_bytes(node.memory_limit_bytes);
         for (VcpuId vcpu : node.vcpus) out.add_vcpus(vcpu.value());
         to_wire(node.link, *out.mutable_link());
     }
@@ -289,7 +293,32 @@ PolicyDecision from_wire(const wire::PolicyDecision& from) {
     return decision;
 }
 
+void to_wire(const MemoryStats& from, wire::MemoryStats& to) {
+    to.set_resident(from.resident);
+    to.set_resident_max(from.resident_max);
+    to.set_resident_kernel(from.resident_kernel);
+    to.set_limit(from.limit);
+    to.set_dropped(from.dropped);
+    to.set_written_back(from.written_back);
+    to.set_discarded(from.discarded);
+    to.set_revalidated(from.revalidated);
+    to.set_waits(from.waits);
+}
+
+MemoryStats from_wire(const wire::MemoryStats& from) {
+    return {.resident = from.resident(),
+            .resident_max = from.resident_max(),
+            .resident_kernel = from.resident_kernel(),
+            .limit = from.limit(),
+            .dropped = from.dropped(),
+            .written_back = from.written_back(),
+            .discarded = from.discarded(),
+            .revalidated = from.revalidated(),
+            .waits = from.waits()};
+}
+
 void to_wire(const NodeStats& from, wire::NodeStats& to) {
+    to_wire(from.memory, *to.mutable_memory());
     to.set_faults(from.faults);
     to.set_fetches_read(from.fetches_read);
     to.set_fetches_write(from.fetches_write);
@@ -317,6 +346,7 @@ void to_wire(const NodeStats& from, wire::NodeStats& to) {
 
 NodeStats from_wire(const wire::NodeStats& from) {
     NodeStats stats;
+    stats.memory = from_wire(from.memory());
     stats.faults = from.faults();
     stats.fetches_read = from.fetches_read();
     stats.fetches_write = from.fetches_write();

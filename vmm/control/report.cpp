@@ -48,6 +48,15 @@ constexpr Row kRows[] = {
     {"prefetches", [](const auto& n) { return n.prefetches(); }},
     {"prefetches used, by sample", [](const auto& n) { return n.prefetch_used(); }},
     {"prefetches wasted", [](const auto& n) { return n.prefetch_wasted(); }},
+    {"resident pages", [](const auto& n) { return n.memory().resident(); }},
+    {"resident pages, most", [](const auto& n) { return n.memory().resident_max(); }},
+    {"resident pages, kernel", [](const auto& n) { return n.memory().resident_kernel(); }},
+    {"limit, pages", [](const auto& n) { return n.memory().limit(); }},
+    {"evicted: dropped", [](const auto& n) { return n.memory().dropped(); }},
+    {"evicted: written back", [](const auto& n) { return n.memory().written_back(); }},
+    {"given back to the host", [](const auto& n) { return n.memory().discarded(); }},
+    {"revalidated", [](const auto& n) { return n.memory().revalidated(); }},
+    {"waits for memory", [](const auto& n) { return n.memory().waits(); }},
     {"ships out", [](const auto& n) { return n.ships_out(); }},
     {"ships in", [](const auto& n) { return n.ships_in(); }},
     {"ship frame bytes, largest", [](const auto& n) { return n.ship_frame_bytes_max(); }},
@@ -81,6 +90,18 @@ const char* activity_name(wire::VcpuStats::Activity activity) {
     return activity == wire::VcpuStats::HALTED ? "halted" : "waiting";
 }
 
+Json to_json(const wire::MemoryStats& memory) {
+    return {{"resident", memory.resident()},
+            {"resident_max", memory.resident_max()},
+            {"resident_kernel", memory.resident_kernel()},
+            {"limit", memory.limit()},
+            {"dropped", memory.dropped()},
+            {"written_back", memory.written_back()},
+            {"discarded", memory.discarded()},
+            {"revalidated", memory.revalidated()},
+            {"waits", memory.waits()}};
+}
+
 Json to_json(const wire::NodeStats& node) {
     Json vcpus = Json::array();
     for (const auto& vcpu : node.vcpus())
@@ -99,6 +120,7 @@ Json to_json(const wire::NodeStats& node) {
             {"prefetches", node.prefetches()},
             {"prefetch_used", node.prefetch_used()},
             {"prefetch_wasted", node.prefetch_wasted()},
+            {"memory", to_json(node.memory())},
             {"ships_out", node.ships_out()},
             {"ships_in", node.ships_in()},
             {"ship_frame_bytes_max", node.ship_frame_bytes_max()},

@@ -90,6 +90,7 @@ class NodeImpl final : public Node {
     void on_guest_ended(GuestEnd how, std::string detail);
     std::optional<Instant> housekeeping(Instant now);
     NodeStats read_stats() const;
+    MemoryStats read_memory_stats() const;
 
     NodeSetup setup_;
     NodeObserver& observer_;
@@ -152,7 +153,8 @@ Result<void> NodeImpl::make_memory() {
     broker_.emplace(setup_.self, HomeMap{cell_pages},
                     coherence::hold_limits(setup_.self, cells.size(), setup_.guest.hold,
                                            kRoundTripHolds * setup_.guest.hold),
-                    *memory_, *userfault_);
+                    *memory_, *userfault_,
+                    setup_.guest.nodes[setup_.self.value()].memory_limit_bytes / kPageSize);
     return {};
 }
 
@@ -336,6 +338,21 @@ NodeStats NodeImpl::stats() const {
     return stats.get();
 }
 
+MemoryStats NodeImpl::read_memory_stats() const {
+    const BrokerCounters& pages = broker_->counters();
+    const coherence::MemoryCounters& memory = broker_->memory_counters();
+    const auto kernel = memory_->resident_pages();
+    return {.resident = memory.resident,
+            .resident_max = memory.resident_max,
+            .resident_kernel = kernel ? *kernel : 0,
+            .limit = broker_->memory_limit(),
+            .dropped = memory.dropped,
+            .written_back = pages.written_back,
+            .discarded = memory.discarded,
+            .revalidated = pages.revalidated,
+            .waits = pages.memory_waits};
+}
+
 NodeStats NodeImpl::read_stats() const {
     const BrokerCounters& pages = broker_->counters();
     const ShipCounters& ships = directory_->counters();
@@ -346,6 +363,7 @@ NodeStats NodeImpl::read_stats() const {
     stats.upgrades = pages.upgrades;
     stats.invalidations = pages.invalidations;
     stats.zero_pages = pages.zero_pages;
+    stats.memory = read_memory_stats();
     stats.ships_out = ships.out;
     stats.ships_in = ships.in;
     stats.ship_frame_bytes_max = ships.frame_bytes_max;

@@ -59,6 +59,19 @@ struct PolicyDecision {
     std::vector<std::pair<std::string, double>> numbers;  // what it weighed, by name
 };
 
+// Of guest RAM on a node, in pages.
+struct MemoryStats {
+    std::uint64_t resident = 0;  // by our own count, and the most it ever was
+    std::uint64_t resident_max = 0;
+    std::uint64_t resident_kernel = 0;  // by the kernel's
+    std::uint64_t limit = 0;            // 0: none
+    std::uint64_t dropped = 0;          // evicted: copies that their home has as well
+    std::uint64_t written_back = 0;     // evicted: pages that their home took
+    std::uint64_t discarded = 0;        // given back to the host, those two among them
+    std::uint64_t revalidated = 0;      // fetched as the word that the old copy is still good
+    std::uint64_t waits = 0;            // faults that had to wait until there was memory
+};
+
 struct NodeStats {
     struct VcpuStats {
         VcpuId id;
@@ -72,6 +85,7 @@ struct NodeStats {
     std::uint64_t zero_pages = 0;     // fetches answered with a flag instead of contents
     std::uint64_t prefetches = 0;     // pages asked for ahead; of use or not, by sample:
     std::uint64_t prefetch_used = 0, prefetch_wasted = 0;
+    MemoryStats memory;
     std::uint64_t ships_out = 0, ships_in = 0;
     std::uint64_t ship_frame_bytes_max = 0;
     std::vector<std::uint32_t> ship_blackout_us;  // one per arrival, newest last, bounded

@@ -80,6 +80,14 @@ TEST(DomainXml, SettingsAreRead) {
     EXPECT_EQ(result->guest.spread, Spread::none);
 }
 
+TEST(DomainXml, ANodeMayHaveAMemoryLimit) {
+    auto result =
+        parse_domain_xml(with("id='1' cell='1'", "id='1' cell='1' limit-mib='257'"), "g.xml");
+    ASSERT_TRUE(result) << result.error().message;
+    EXPECT_EQ(result->guest.nodes[0].memory_limit_bytes, 0u);
+    EXPECT_EQ(result->guest.nodes[1].memory_limit_bytes, 257u << 20);
+}
+
 TEST(DomainXml, CellsMayBeGivenToNodesInAnyOrder) {
     std::string xml = with("id='0' cell='0'", "id='1' cell='0'");
     xml.replace(xml.find("id='1' cell='1'"), 15, "id='0' cell='1'");
@@ -213,6 +221,10 @@ const BadCase kBadCases[] = {
      "11: <v:vlan>: id='4095' is not a number from 1 to 4094"},
     {"HoldRange", "</v:cluster>", "<v:hold us='0'/></v:cluster>",
      "11: <v:hold>: us='0' is not a number from 1 to 1000000"},
+    {"LimitRange", "id='1' cell='1'", "id='1' cell='1' limit-mib='0'",
+     "8: <v:node>: limit-mib='0' is not a number from 1 to 1073741824"},
+    {"LimitBelowShare", "id='1' cell='1'", "id='1' cell='1' limit-mib='256'",
+     "8: <v:node>: a limit of 256 MiB does not leave 1 MiB beside its cell's 256 MiB"},
     {"WrongNamespace", "urn:vsmp:domain:1", "urn:vsmp:domain:9",
      "4: <v:cluster>: the namespace has to be 'urn:vsmp:domain:1'"},
     {"NoCluster",

@@ -206,6 +206,7 @@ TEST(Convert, GuestConfigSurvives) {
     guest.vlan = 5;
     guest.nodes[0].link = PciLink{"0000:01:00.0"};
     guest.nodes[1].link = VhostUserLink{"/s"};
+    guest.nodes[1].memory_limit_bytes = guest.nodes[1].memory_bytes + (1u << 20);
     wire::GuestConfig wire;
     to_wire(guest, wire);
     auto back = from_wire(wire);
@@ -222,6 +223,8 @@ TEST(Convert, GuestConfigSurvives) {
     EXPECT_EQ(std::get<PciLink>(back->nodes[0].link).address, "0000:01:00.0");
     EXPECT_EQ(std::get<VhostUserLink>(back->nodes[1].link).socket, "/s");
     EXPECT_EQ(back->nodes[1].vcpus, guest.nodes[1].vcpus);
+    EXPECT_EQ(back->nodes[0].memory_limit_bytes, 0u);
+    EXPECT_EQ(back->nodes[1].memory_limit_bytes, guest.nodes[1].memory_limit_bytes);
 }
 
 TEST(Convert, NonsenseFromAPeerIsAnError) {
@@ -239,6 +242,7 @@ TEST(Convert, NonsenseFromAPeerIsAnError) {
     EXPECT_TRUE(broken([](auto& w) { w.set_vlan(4095); }));
     EXPECT_TRUE(broken([](auto& w) { w.mutable_nodes(0)->set_id(1); }));
     EXPECT_TRUE(broken([](auto& w) { w.mutable_nodes(0)->set_memory_bytes(0); }));
+    EXPECT_TRUE(broken([](auto& w) { w.mutable_nodes(0)->set_memory_limit_bytes(4096); }));
     EXPECT_TRUE(broken([](auto& w) { w.mutable_nodes(0)->add_vcpus(2); }));
     EXPECT_TRUE(broken([](auto& w) { w.mutable_nodes(0)->clear_link(); }));
     wire::Prepare prepare;
