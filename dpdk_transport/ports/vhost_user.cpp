@@ -48,8 +48,13 @@ void poke(const std::string& path) {
 // The driver blocks in accept() until the client is there.
 Result<std::unique_ptr<DpdkDevice>> add_server(const std::shared_ptr<Eal>& eal,
                                                const VhostUserOptions& options) {
+    // A socket is left by a dead server, as we hold the lock. Anything else is somebody's.
     std::error_code none;
-    std::filesystem::remove(options.socket, none);  // left by a dead server; we hold the lock
+    const auto there = std::filesystem::symlink_status(options.socket, none);
+    if (there.type() == std::filesystem::file_type::socket)
+        std::filesystem::remove(options.socket, none);
+    else if (std::filesystem::exists(there))
+        return Error{options.socket + " exists and is not a socket"};
     const std::string arguments = "path=" + options.socket + ",server=1,queues=1,queue_size=512" +
                                   ",mrg_rxbuf=1,in_order=0,mac=" + random_mac();
     Result<std::unique_ptr<DpdkDevice>> device{Error{}};

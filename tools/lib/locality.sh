@@ -2,6 +2,8 @@
 # simulated guests. `record DIRECTORY -- COMMAND` records what nodes do that COMMAND starts (on this
 # host, the command and all); else it is vsmp-locality's, see --help. docs/locality.md has examples.
 # shellcheck shell=bash
+# shellcheck source=tools/lib/build.sh
+source "$lib/build.sh"
 
 verb_locality() {
     plan 2

@@ -1,5 +1,9 @@
 // vsmp-run: one guest in the foreground.
 #include <CLI/CLI.hpp>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "vmm/control/log.hpp"
 #include "vmm/control/run_options.hpp"
@@ -17,6 +21,17 @@ Exit status:
   4  the guest crashed
   5  a node, its host or its link failed or could not be reached
   6  stopped by Ctrl-], vsmpctl stop or a signal)";
+
+// CLI11 can map names to values itself, but then prints the values where it lists the names.
+template <class Value>
+void add_choice(CLI::App& app, const std::string& name, const std::string& help,
+                std::map<std::string, Value> choices, std::optional<Value>& chosen) {
+    std::vector<std::string> names;
+    for (const auto& [word, value] : choices) names.push_back(word);
+    app.add_option_function<std::string>(
+           name, [choices, &chosen](const std::string& word) { chosen = choices.at(word); }, help)
+        ->check(CLI::IsMember(names));
+}
 
 }  // namespace
 
@@ -39,11 +54,11 @@ int main(int argc, char** argv) {
                    "microseconds that a page is kept once obtained, instead of the XML's")
         ->check(CLI::Range(1u, 1000000u));
     app.add_option("--policy", options.policy, "ship or fetch: instead of the XML's");
-    app.add_option("--spread", options.spread,
-                   "where vCPUs go once the guest is up: to the node "
-                   "of their NUMA cell, or nowhere")
-        ->transform(CLI::CheckedTransformer(std::map<std::string, Spread>{
-            {"none", Spread::none}, {"round-robin", Spread::round_robin}}));
+    add_choice<Spread>(app, "--spread",
+                       "where vCPUs go once the guest is up: to the node of their NUMA cell, or "
+                       "nowhere",
+                       {{"none", Spread::none}, {"round-robin", Spread::round_robin}},
+                       options.spread);
     app.add_option("--spread-after", options.spread_after,
                    "the guest is up when this text is on its console (default: when all its vCPUs "
                    "were started and have been idle for a second)");
@@ -51,13 +66,13 @@ int main(int argc, char** argv) {
                    "how long a node polls its links before it sleeps, instead of the XML's")
         ->check(CLI::Range(0u, 1000000u));
     using vsmp::fabric::Scheduling;
-    app.add_option("--scheduling", options.scheduling,
-                   "of the thread that serves links and page faults, instead of the XML's")
-        ->transform(CLI::CheckedTransformer(
-            std::map<std::string, Scheduling>{{"auto", Scheduling::automatic},
-                                              {"normal", Scheduling::normal},
-                                              {"nice", Scheduling::nice},
-                                              {"fifo", Scheduling::fifo}}));
+    add_choice<Scheduling>(app, "--scheduling",
+                           "of the thread that serves links and page faults, instead of the XML's",
+                           {{"auto", Scheduling::automatic},
+                            {"normal", Scheduling::normal},
+                            {"nice", Scheduling::nice},
+                            {"fifo", Scheduling::fifo}},
+                           options.scheduling);
     app.add_option("--capture", options.capture_folder,
                    "a folder for node-ID.pcapng, the frames of each node");
     app.add_option("--node-program", options.node_program, "the program that runs a local node")

@@ -81,5 +81,7 @@ int main(int argc, char** argv) {
     }
     const std::string text = render(*reply, json ? Output::json : Output::table);
     std::fwrite(text.data(), 1, text.size(), stdout);
-    return 0;
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
+    spdlog::error("cannot write what the guest answered");
+    return 1;
 }

@@ -54,7 +54,10 @@ Result<std::unique_ptr<ControlServer>> ControlServer::listen(asio::io_context& i
     Local::socket probe{io};
     probe.connect(Local::endpoint{path}, code);
     if (!code) return Error{"guest '" + guest + "' is already running (" + path + " answers)"};
-    if (code == asio::error::connection_refused) ::unlink(path.c_str());
+    struct stat there {};
+    const bool stale = code == asio::error::connection_refused &&
+                       ::lstat(path.c_str(), &there) == 0 && S_ISSOCK(there.st_mode);
+    if (stale) ::unlink(path.c_str());
     server->acceptor_.open(Local{}, code);
     if (!code) server->acceptor_.bind(Local::endpoint{path}, code);
     if (!code) server->listening_ = true;

@@ -46,6 +46,7 @@ class Launcher final : public NodePeerObserver {
           rounds_(request_.guest.nodes.size()) {}
 
     RunStatus run() {
+        signals_.add(SIGQUIT);
         signals_.async_wait([this](boost::system::error_code code, int signal) {
             if (!code) finish(RunStatus::stopped, fmt::format("stopped by signal {}", signal));
         });

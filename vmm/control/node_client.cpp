@@ -14,6 +14,7 @@ namespace {
 constexpr std::size_t kConsoleBacklog = 1u << 20;  // bytes the guest wrote and nobody reads yet
 constexpr std::size_t kConsoleMessage = 64u << 10;
 constexpr auto kLastWords = std::chrono::seconds(2);
+constexpr auto kHelloPatience = std::chrono::seconds(10);
 
 // Console bytes on their way from any of the node's threads to the control thread. Bounded: what
 // does not fit is dropped and counted, for the guest must not wait for a terminal.
@@ -51,7 +52,7 @@ class ConsoleBacklog {
 class NodeClient final : public NodeObserver {
   public:
     NodeClient(StreamSocket socket, asio::io_context& io, const NodeServices& services)
-        : io_(io), services_(services), last_words_(io) {
+        : io_(io), services_(services), hello_deadline_(io), last_words_(io) {
         stream_ = MessageStream::open(
             std::move(socket),
             {.on_message = [this](std::string_view bytes) { return on_message(bytes); },
@@ -60,6 +61,11 @@ class NodeClient final : public NodeObserver {
         hello.mutable_hello()->set_protocol_version(services_.protocol_version);
         hello.mutable_hello()->set_build(kBuild);
         send(hello);
+        // Whoever connects to a vsmpd and says nothing must not keep a place in it.
+        hello_deadline_.expires_after(kHelloPatience);
+        hello_deadline_.async_wait([this](boost::system::error_code code) {
+            if (!code) end(NodeExit::orphaned);
+        });
     }
     ~NodeClient() override { stream_->close(); }
 
@@ -140,6 +146,7 @@ class NodeClient final : public NodeObserver {
 
     Result<void> on_hello(const wire::Hello& hello) {
         if (stage_ != Stage::hello) return Error{"hello out of order"};
+        hello_deadline_.cancel();
         // vsmp-run compares the versions too and says more about it.
         if (hello.protocol_version() != services_.protocol_version)
             return Error{"vsmp-run speaks control protocol " +
@@ -251,7 +258,7 @@ class NodeClient final : public NodeObserver {
 
     asio::io_context& io_;
     const NodeServices& services_;
-    asio::steady_timer last_words_;
+    asio::steady_timer hello_deadline_, last_words_;
     ConsoleBacklog console_;
     std::shared_ptr<MessageStream> stream_;
     Stage stage_ = Stage::hello;

@@ -16,7 +16,7 @@ void warn_of_open_links(const GuestConfig& guest) {
         guest.nodes, [](const NodeConfig& node) { return node.host != "local"; });
     if (leaves && guest.fabric.key_file.empty())
         spdlog::warn(
-            "WARNING: the links between the hosts have no key: whoever can send frames on that "
+            "the links between the hosts have no key: whoever can send frames on that "
             "network can read and change the guest's memory (<vsmp:fabric key='FILE'/>)");
 }
 
