@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <iostream>
 #include <thread>
 
 #include "test/micro/programs.hpp"
@@ -132,8 +133,10 @@ int MicroGuest::whereabouts(unsigned vcpu) {
 
 bool MicroGuest::move(unsigned vcpu, unsigned node) {
     const auto asked = ship(vcpu, node);
-    EXPECT_TRUE(asked) << asked.error().message;
-    if (!asked) return false;
+    if (!asked) {  // an end of the guest among others, which may be what a test waits for
+        std::cout << "not shipped: " << asked.error().message << '\n';
+        return false;
+    }
     bool alive = true;
     const auto arrived = [&] {
         const auto found = find(vcpu);
