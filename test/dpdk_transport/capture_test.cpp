@@ -8,6 +8,7 @@
 #include "dpdk_transport/ports/memory_port.hpp"
 #include "dpdk_transport/ports/tap_port.hpp"
 #include "page_fault_broker/core/message.hpp"
+#include "test/skip.hpp"
 
 namespace vsmp::fabric {
 namespace {
@@ -78,7 +79,7 @@ TEST_F(Capture, FileThatCannotBeMadeIsNamed) {
 }
 
 TEST_F(Capture, TsharkReadsItWithOurDissector) {
-    if (output_of("tshark --version 2>/dev/null").empty()) GTEST_SKIP() << "SKIPPED: no tshark";
+    if (output_of("tshark --version 2>/dev/null").empty()) VSMP_SKIP() << "no tshark";
     talk();
     const std::string tshark =
         "tshark -X lua_script:" VSMP_SOURCE_DIR "/tools/wireshark/vsmp.lua -r " + path();

@@ -14,6 +14,7 @@
 
 #include "dpdk_transport/bench/network_sandbox.hpp"
 #include "test/dpdk_transport/node_process.hpp"
+#include "test/skip.hpp"
 
 namespace vsmp::fabric {
 namespace {
@@ -119,7 +120,7 @@ TEST_P(KillEither, VhostUserSurvivorTalksToEachSuccessor) {
 }
 
 TEST_P(KillEither, AfPacketSurvivorTalksToEachSuccessor) {
-    if (::geteuid() != 0) GTEST_SKIP() << "SKIPPED: network namespaces need root";
+    if (::geteuid() != 0) VSMP_SKIP() << "network namespaces need root";
     const pid_t apart = in_child([&] {
         if (!enter_network_sandbox().empty() || !add_veth("kill0", "kill1")) return 10;
         kill_over_and_over(GetParam(), [&](int self) {

@@ -14,6 +14,7 @@
 #include "dpdk_transport/bench/network_sandbox.hpp"
 #include "test/dpdk_transport/node_process.hpp"
 #include "test/dpdk_transport/relay.hpp"
+#include "test/skip.hpp"
 
 namespace vsmp::fabric {
 namespace {
@@ -121,7 +122,7 @@ class WireFaultsTest : public testing::Test {
     // Messages per second and direction through `rate`.
     template <class Tick>
     void run(const WireFaults& faults, std::uint32_t count, Tick tick) {
-        if (::geteuid() != 0) GTEST_SKIP() << "SKIPPED: network namespaces need root";
+        if (::geteuid() != 0) VSMP_SKIP() << "network namespaces need root";
         const pid_t middle = in_child([&] { return relay(faults, count, tick); });
         EXPECT_EQ(exit_code(middle), 0);
         rate_ = 1e6 * count /

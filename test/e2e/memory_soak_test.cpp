@@ -13,6 +13,7 @@
 
 #include "test/e2e/memory_cgroup.hpp"
 #include "test/e2e/micro_guest.hpp"
+#include "test/skip.hpp"
 
 namespace vsmp::e2e {
 namespace {
@@ -120,8 +121,8 @@ class Soak : public testing::Test {
 };
 
 void Soak::TestBody() {
-    if (const std::string why = why_not_here(); !why.empty()) GTEST_SKIP() << why;
-    if (emulated()) GTEST_SKIP() << "each of its thousands of fetches takes too long when emulated";
+    if (const std::string why = why_not_here(); !why.empty()) VSMP_SKIP() << why;
+    if (emulated()) VSMP_SKIP() << "each of its thousands of fetches takes too long when emulated";
     ASSERT_EQ(sizes_.guest_mib % sizes_.nodes, 0u) << "--guest has to be a multiple of --nodes";
     const Machine machine{.nodes = sizes_.nodes,
                           .memory_mib = sizes_.guest_mib / sizes_.nodes,

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "test/e2e/micro_guest.hpp"
+#include "test/skip.hpp"
 
 namespace vsmp::e2e {
 namespace {
@@ -12,7 +13,7 @@ namespace {
 class Policies : public testing::TestWithParam<const char*> {
   protected:
     void SetUp() override {
-        if (const std::string why = why_not_here(); !why.empty()) GTEST_SKIP() << why;
+        if (const std::string why = why_not_here(); !why.empty()) VSMP_SKIP() << why;
     }
     Machine machine() const { return {.policy = GetParam()}; }
 };

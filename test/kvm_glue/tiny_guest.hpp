@@ -32,7 +32,7 @@ namespace vsmp::test {
         const auto writes = kvm::find_deadline_writes(*kvm::Kvm::open());           \
         ASSERT_TRUE(writes) << writes.error().message;                              \
         if (*writes != kvm::DeadlineWrites::ours)                                   \
-            GTEST_SKIP() << "this KVM drops a guest's writes of IA32_TSC_DEADLINE"; \
+            VSMP_SKIP() << "this KVM drops a guest's writes of IA32_TSC_DEADLINE"; \
     } while (false)
 
 enum class Ring : std::uint8_t { kernel, user };
