@@ -7,11 +7,14 @@ source "$lib/test.sh"
 one_seed() { # SEED
     local tests=$top/build/dev/test
     "$tests/page_fault_broker/test_coherence_sim" --gtest_filter='Simulation.KeepsMemory*' --seed "$1"
-    "$tests/dpdk_transport/test_link_sim" --seed "$1"
+    "$tests/dpdk_transport/test_fabric_sim" --seed "$1"
 }
 
 verb_sim() {
     local seed
+    for seed in "$@"; do
+        [[ $seed =~ ^[0-9]+$ ]] || die "sim: '$seed' is not a seed"
+    done
     plan 2
     step "packages"
     need_packages build
@@ -22,7 +25,6 @@ verb_sim() {
         return
     fi
     for seed in "$@"; do
-        [[ $seed =~ ^[0-9]+$ ]] || die "sim: '$seed' is not a seed"
         one_seed "$seed"
     done
 }
