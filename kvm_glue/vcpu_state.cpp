@@ -156,9 +156,14 @@ Result<std::uint64_t> Vcpu::tsc_offset() const {
 Result<void> Vcpu::set_tsc_offset(std::uint64_t offset) {
     VSMP_TRY(
         tsc_attribute(fd_.get(), KVM_SET_DEVICE_ATTR, "KVM_SET_DEVICE_ATTR(TSC_OFFSET)", offset));
-    // A KVM that runs guest code natively without hardware help takes the value and ignores it.
+    // A KVM that runs guest code natively without hardware help takes the value and ignores it; one
+    // on a host that holds its TSC for unstable makes up another each time a vCPU is loaded.
     VSMP_TRY_ASSIGN(const std::uint64_t effective, tsc_offset());
-    if (effective != offset) return Error{"this KVM cannot offset the guest's TSC"};
+    if (effective != offset)
+        return Error{
+            "this KVM does not keep the guest's TSC offset: it cannot, or its Linux holds the TSC "
+            "for "
+            "unstable (see dmesg)"};
     return {};
 }
 
