@@ -17,6 +17,7 @@ verb_bench() {
         verb_testbed --timeout 1200 --file "$lib/bench_boot.sh:/usr/bin/bench_boot.sh" -- bench_boot.sh 3 "$@"
         return
     fi
+    case $name in *[!A-Za-z0-9_]*) die "there is no bench '$name'" ;; esac
     plan 2
     step "packages"
     need_packages build
@@ -26,7 +27,8 @@ verb_bench() {
         benches
         return
     fi
-    benches | grep -qx -- "$name" || die "there is no bench '$name'; there are: $(benches | tr '\n' ' ')"
+    benches | grep -qx -- "$name" ||
+        die "there is no bench '$name'; there are: $(benches | tr '\n' ' ')"
     shift
     # Whole, because a bench starts other programs of the build.
     build_preset release

@@ -13,11 +13,12 @@ verb_capture() {
         tshark -X "lua_script:$top/tools/wireshark/vsmp.lua" -r "$@"
         return
     fi
+    [ -r "${1:-}" ] || die "capture: cannot read '${1:-}'; capture FOLDER GUEST.xml [vsmp-run arguments]"
+    mkdir -p "$folder" || die "capture: cannot make the folder '$folder'"
     plan 2
     step "packages"
     need_packages build run
     step "building release (build/logs/build-release.log)"
     build_preset release vsmp-run vsmp-node
-    mkdir -p "$folder"
     "$top/build/release/bin/vsmp-run" --capture "$folder" "$@"
 }

@@ -47,8 +47,11 @@ Result<Sections> split(const XmlElement& domain, std::vector<std::string>& warni
 Result<std::string> read_name(const XmlElement& element) {
     VSMP_TRY(element.only_attributes({}));
     std::string name = element.text();
+    const bool printable = std::all_of(name.begin(), name.end(),
+                                       [](unsigned char c) { return c >= 0x20 && c != 0x7f; });
+    if (!printable) return element.error("has a control character in it");
     if (name.empty() || name.size() > kMaxNameChars || name.front() == '.' ||
-        name.find_first_of("/\n") != name.npos)
+        name.find('/') != name.npos)
         return element.error("'" + name + "' is not a name: 1 to 64 characters, no '/', no " +
                              "leading '.'");
     return name;

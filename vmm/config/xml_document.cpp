@@ -50,6 +50,10 @@ void remember_first(void* data, xmlErrorPtr error) {
     if (first->message) return;
     first->message = first_line(error->message);
     first->line = error->line;
+    // Text has no line of its own, but the element that it stands in does.
+    for (const auto* at = static_cast<const xmlNode*>(error->node);
+         first->line <= 0 && at != nullptr; at = at->parent)
+        first->line = static_cast<int>(xmlGetLineNo(at));
 }
 
 void be_silent(void*, xmlErrorPtr) {}
