@@ -158,7 +158,7 @@ void DataPlane::watch_peers() {
     for (std::size_t i = 0; i < options_.node_count && !failed_; ++i) {
         const NodeId peer{static_cast<std::uint8_t>(i)};
         if (peer != options_.self && fabric_->peer_state(peer) == fabric::PeerState::lost)
-            fail(Error{"node " + std::to_string(i) + ": " + fabric_->peer_problem(peer)});
+            fail(Error{fabric_->peer_problem(peer)});
     }
     if (links_up_ || !all_links_up()) return;
     links_up_ = true;

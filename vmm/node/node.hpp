@@ -78,7 +78,7 @@ struct NodeStats {
         bool here = false;
         std::uint64_t exits = 0;
         VcpuActivity activity = VcpuActivity::waiting;  // meaningful where `here`
-        PolicyDecision decision;
+        PolicyDecision decision = {};
     };
     std::uint64_t faults = 0, fetches_read = 0, fetches_write = 0, upgrades = 0;
     std::uint64_t invalidations = 0;  // pages taken from this node's vCPUs
