@@ -1,8 +1,11 @@
 #include "vmm/control/control_server.hpp"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/fd.hpp"
 #include "vmm/control/runtime_directory.hpp"
 
 namespace vsmp::control {
@@ -45,7 +48,11 @@ struct ControlServer::Session : std::enable_shared_from_this<ControlServer::Sess
 Result<std::unique_ptr<ControlServer>> ControlServer::listen(asio::io_context& io,
                                                              const std::string& guest,
                                                              Handler handler) {
-    VSMP_TRY(runtime_directory());
+    VSMP_TRY_ASSIGN(const std::string directory, runtime_directory());
+    // Whoever else starts a guest of that name must not come between the look and the bind.
+    const UniqueFd one_at_a_time{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (!one_at_a_time || ::flock(one_at_a_time.get(), LOCK_EX) != 0)
+        return Error::from_errno("locking " + directory);
     std::unique_ptr<ControlServer> server{
         new ControlServer{io, control_socket_path(guest), std::move(handler)}};
     const std::string& path = server->path_;
