@@ -27,11 +27,11 @@ namespace vsmp::test {
     } while (false)
 
 // The same where KVM keeps a guest's deadlines to itself.
-#define VSMP_NEEDS_DEADLINE_TIMERS()                                                \
-    do {                                                                            \
-        const auto writes = kvm::find_deadline_writes(*kvm::Kvm::open());           \
-        ASSERT_TRUE(writes) << writes.error().message;                              \
-        if (*writes != kvm::DeadlineWrites::ours)                                   \
+#define VSMP_NEEDS_DEADLINE_TIMERS()                                               \
+    do {                                                                           \
+        const auto writes = kvm::find_deadline_writes(*kvm::Kvm::open());          \
+        ASSERT_TRUE(writes) << writes.error().message;                             \
+        if (*writes != kvm::DeadlineWrites::ours)                                  \
             VSMP_SKIP() << "this KVM drops a guest's writes of IA32_TSC_DEADLINE"; \
     } while (false)
 

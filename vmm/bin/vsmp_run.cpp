@@ -5,9 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "locality_ml/policies.hpp"
 #include "vmm/control/log.hpp"
 #include "vmm/control/run_options.hpp"
 #include "vmm/cpu/cpuid.hpp"
+#include "vmm/node/guest_image.hpp"
 
 namespace {
 
@@ -31,6 +33,18 @@ void add_choice(CLI::App& app, const std::string& name, const std::string& help,
     app.add_option_function<std::string>(
            name, [choices, &chosen](const std::string& word) { chosen = choices.at(word); }, help)
         ->check(CLI::IsMember(names));
+}
+
+vsmp::Result<void> check_guest(const vsmp::GuestConfig& guest,
+                               const vsmp::control::BootFiles& files) {
+    VSMP_TRY(vsmp::locality::make_policy(guest.policy, {}));
+    const auto good = vsmp::check_guest_image({.guest = guest,
+                                               .kind = files.kind,
+                                               .kernel = files.kernel,
+                                               .initrd = files.initrd,
+                                               .cpuid = {}});
+    if (!good) return good.error().in("kernel " + guest.boot.kernel);
+    return {};
 }
 
 }  // namespace
@@ -83,5 +97,5 @@ int main(int argc, char** argv) {
         return app.exit(error) == 0 ? 0 : static_cast<int>(vsmp::control::RunStatus::usage);
     }
     vsmp::control::start_log("vsmp-run");
-    return static_cast<int>(vsmp::control::run(options, vsmp::cpu::intersect));
+    return static_cast<int>(vsmp::control::run(options, {vsmp::cpu::intersect, check_guest}));
 }

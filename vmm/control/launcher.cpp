@@ -33,6 +33,16 @@ std::uint64_t random_incarnation() {
     return value;
 }
 
+// Frames of one machine stay in it; a wire between hosts is anybody's who is on it.
+void warn_of_open_links(const GuestConfig& guest) {
+    const bool leaves = std::ranges::any_of(
+        guest.nodes, [](const NodeConfig& node) { return node.host != "local"; });
+    if (leaves && guest.fabric.key_file.empty())
+        spdlog::warn(
+            "the links between the hosts have no key: whoever can send frames on that "
+            "network can read and change the guest's memory (<vsmp:fabric key='FILE'/>)");
+}
+
 class Launcher final : public NodePeerObserver {
   public:
     Launcher(RunRequest request, LocalLinks links)
@@ -169,6 +179,7 @@ class Launcher final : public NodePeerObserver {
 
     void start() {
         phase_ = Phase::running;
+        warn_of_open_links(request_.guest);
         start_deadline_.cancel();
         terminal_.emplace(
             io_, request_.input_fd, request_.output_fd,

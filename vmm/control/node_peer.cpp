@@ -72,14 +72,6 @@ void NodePeer::connect_remote() {
         [this, port = port](boost::system::error_code code, Tcp::resolver::results_type found) {
             if (failed_ || stopping_) return;
             if (code) return fail("no such host: " + code.message());
-            for (const auto& entry : found)
-                if (!entry.endpoint().address().is_loopback()) {
-                    spdlog::warn(
-                        "{}: the control connection is NOT encrypted and NOT "
-                        "authenticated; use a network you trust",
-                        node_label(config_));
-                    break;
-                }
             connecting_.emplace(io_);
             asio::async_connect(*connecting_, found,
                                 [this, port](boost::system::error_code failed, const auto&) {
@@ -94,6 +86,8 @@ void NodePeer::connect_remote() {
 
 void NodePeer::on_connected(Tcp::socket socket) {
     watch_for_death(socket);
+    boost::system::error_code code;
+    leaves_machine_ = !socket.remote_endpoint(code).address().is_loopback();
     connecting_.reset();
     attach(StreamSocket{std::move(socket)});
 }
@@ -151,7 +145,14 @@ Result<void> NodePeer::on_message(std::string_view bytes) {
 
 Result<void> NodePeer::on_hello(const wire::Hello& hello) {
     greeted_ = true;
-    if (hello.protocol_version() == kProtocolVersion) return {};
+    if (hello.protocol_version() == kProtocolVersion) {
+        if (leaves_machine_)
+            spdlog::warn(
+                "{}: the control connection is NOT encrypted and NOT authenticated; use a network "
+                "you trust",
+                node_label(config_));
+        return {};
+    }
     fail(fmt::format("it speaks control protocol {} ({}), this vsmp-run speaks {} ({})",
                      hello.protocol_version(), hello.build(), kProtocolVersion, kBuild));
     return {};

@@ -83,6 +83,7 @@ class NodePeer {
     std::size_t file_sent_ = 0;  // bytes of kernel + initrd
     bool greeted_ = false;
     bool failed_ = false;
+    bool leaves_machine_ = false;  // its control connection does
     bool stopping_ = false;
     bool gone_ = false;
     std::optional<Error> closed_;

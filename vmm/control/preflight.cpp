@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <charconv>
+#include <filesystem>
 #include <fstream>
 
 #include "proto/bytes.hpp"
@@ -115,6 +117,26 @@ Result<void> place_nodes(GuestConfig& guest, std::optional<unsigned> local_count
             if (mine != nullptr && other != nullptr && mine->interface == other->interface)
                 return Error{fmt::format("--local: nodes {} and {} both use interface {}", j, i,
                                          mine->interface)};
+        }
+    }
+    return {};
+}
+
+Result<void> check_folders(const GuestConfig& placed) {
+    const auto check = [](const std::string& folder, const std::string& what) -> Result<void> {
+        if (::access(folder.c_str(), W_OK | X_OK) != 0) return Error::from_errno(what);
+        if (!std::filesystem::is_directory(folder)) return Error{what + ": not a folder"};
+        return {};
+    };
+    for (const NodeConfig& node : placed.nodes) {
+        if (node.host != "local") continue;
+        if (const std::string& folder = placed.fabric.capture_folder; !folder.empty()) {
+            VSMP_TRY(check(folder, "the folder for captured frames, " + folder));
+        }
+        if (const auto* link = std::get_if<VhostUserLink>(&node.link)) {
+            const std::string folder = std::filesystem::path{link->socket}.parent_path();
+            VSMP_TRY(check(folder,
+                           node_label(node) + ": the folder of its vhost-user socket, " + folder));
         }
     }
     return {};

@@ -2,7 +2,6 @@
 
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
 #include <filesystem>
 
 #include "vmm/config/domain_xml.hpp"
@@ -10,17 +9,7 @@
 namespace vsmp::control {
 namespace {
 
-// Frames of one machine stay in it; a wire between hosts is anybody's who is on it.
-void warn_of_open_links(const GuestConfig& guest) {
-    const bool leaves = std::ranges::any_of(
-        guest.nodes, [](const NodeConfig& node) { return node.host != "local"; });
-    if (leaves && guest.fabric.key_file.empty())
-        spdlog::warn(
-            "the links between the hosts have no key: whoever can send frames on that "
-            "network can read and change the guest's memory (<vsmp:fabric key='FILE'/>)");
-}
-
-Result<RunRequest> make_request(const RunOptions& options) {
+Result<RunRequest> make_request(const RunOptions& options, const GuestCheck& check) {
     VSMP_TRY_ASSIGN(config::DomainXml xml, config::read_domain_xml(options.guest_file));
     for (const std::string& warning : xml.warnings) spdlog::warn("{}", warning);
     RunRequest request;
@@ -38,10 +27,11 @@ Result<RunRequest> make_request(const RunOptions& options) {
     if (!options.capture_folder.empty())
         fabric.capture_folder = std::filesystem::absolute(options.capture_folder);
     VSMP_TRY(place_nodes(request.guest, options.local_count));
-    warn_of_open_links(request.guest);
+    VSMP_TRY(check_folders(request.guest));
     auto files = load_boot_files(boot);
     if (!files) return files.error().in(options.guest_file);
     request.files = *std::move(files);
+    VSMP_TRY(check(request.guest, request.files));
     request.start_timeout = std::chrono::seconds(options.timeout_s);
     request.spread_marker = options.spread_after;
     request.node_program = options.node_program;
@@ -50,13 +40,13 @@ Result<RunRequest> make_request(const RunOptions& options) {
 
 }  // namespace
 
-RunStatus run(const RunOptions& options, const CpuidIntersect& intersect) {
-    auto request = make_request(options);
+RunStatus run(const RunOptions& options, const Experts& experts) {
+    auto request = make_request(options, experts.check);
     if (!request) {
         spdlog::error("{}", request.error().message);
         return RunStatus::usage;
     }
-    request->intersect = intersect;
+    request->intersect = experts.intersect;
     return run_guest(*std::move(request));
 }
 

@@ -24,7 +24,7 @@ struct RunOptions {
 };
 
 // Reads and checks everything, then runs the guest. Failures are on the log, one line each.
-RunStatus run(const RunOptions& options, const CpuidIntersect& intersect);
+RunStatus run(const RunOptions& options, const Experts& experts);
 
 // A program that lies beside the one that runs.
 std::string sibling_program(const std::string& name);

@@ -1,5 +1,6 @@
 #include "vmm/node/guest_image.hpp"
 
+#include <array>
 #include <sstream>
 
 #include "vcpu_shipper/core/vcpu_state.hpp"
@@ -12,21 +13,21 @@ namespace vsmp {
 namespace {
 
 // Components that exist on all hosts and fit the frame that a vCPU is shipped in.
-std::uint64_t usable_xcr0(const NodeSetup& setup) {
-    const CpuidLeaf* xsave = cpu::find_leaf(setup.cpuid, 0xd, 0);
-    const CpuidLeaf* features = cpu::find_leaf(setup.cpuid, 1);
+std::uint64_t usable_xcr0(std::span<const CpuidLeaf> cpuid) {
+    const CpuidLeaf* xsave = cpu::find_leaf(cpuid, 0xd, 0);
+    const CpuidLeaf* features = cpu::find_leaf(cpuid, 1);
     const bool has_xsave = features && (features->ecx >> 26 & 1) != 0;
     return has_xsave && xsave ? xsave->eax & shipper::kShippableXcr0 : 0;
 }
 
-acpi::Machine describe_machine(const NodeSetup& setup, const MemoryLayout& layout) {
+acpi::Machine describe_machine(const GuestConfig& guest, const MemoryLayout& layout) {
     acpi::Machine machine;
-    machine.cpus.resize(setup.guest.vcpu_count);
-    for (const NodeConfig& node : setup.guest.nodes)
+    machine.cpus.resize(guest.vcpu_count);
+    for (const NodeConfig& node : guest.nodes)
         for (VcpuId vcpu : node.vcpus)
             machine.cpus[vcpu.value()] = {.apic_id = vcpu.value(), .cell = node.id};
     machine.memory = layout.cell_ranges();
-    machine.distances = setup.guest.distances;
+    machine.distances = guest.distances;
     return machine;
 }
 
@@ -48,46 +49,52 @@ Result<std::array<std::uint64_t, 16>> parse_micro_arguments(const std::string& c
     return arguments;
 }
 
-Result<boot::BootImage> load_operating_system(const NodeSetup& setup, const MemoryLayout& layout) {
-    VSMP_TRY_ASSIGN(acpi::Tables tables, acpi::build_tables(describe_machine(setup, layout)));
+Result<boot::BootImage> load_operating_system(const ImageSource& from, const MemoryLayout& layout) {
+    VSMP_TRY_ASSIGN(acpi::Tables tables, acpi::build_tables(describe_machine(from.guest, layout)));
     VSMP_TRY_ASSIGN(boot::BootImage image,
-                    boot::load_linux({.kernel = setup.kernel,
-                                      .initrd = setup.initrd,
-                                      .command_line = setup.guest.boot.command_line,
+                    boot::load_linux({.kernel = from.kernel,
+                                      .initrd = from.initrd,
+                                      .command_line = from.guest.boot.command_line,
                                       .memory = layout,
                                       .acpi_rsdp = tables.rsdp,
-                                      .tsc_khz = setup.tsc_khz}));
+                                      .tsc_khz = from.tsc_khz}));
     image.add(tables.rsdp, std::move(tables.bytes));
     return image;
 }
 
-Result<boot::BootImage> load_program(const NodeSetup& setup, const MemoryLayout& layout) {
-    VSMP_TRY_ASSIGN(const auto arguments, parse_micro_arguments(setup.guest.boot.command_line));
-    return boot::load_micro({.program = setup.kernel,
-                             .vcpu_count = setup.guest.vcpu_count,
+Result<boot::BootImage> load_program(const ImageSource& from, const MemoryLayout& layout) {
+    VSMP_TRY_ASSIGN(const auto arguments, parse_micro_arguments(from.guest.boot.command_line));
+    return boot::load_micro({.program = from.kernel,
+                             .vcpu_count = from.guest.vcpu_count,
                              .memory = layout,
                              .arguments = arguments,
-                             .xcr0 = usable_xcr0(setup)});
+                             .xcr0 = usable_xcr0(from.cpuid)});
+}
+
+bool fits_node_0(const boot::GuestWrite& write, const MemoryLayout& layout) {
+    if (write.bytes.empty()) return true;
+    const auto last = layout.page_of(Gpa{write.at.value() + write.bytes.size() - 1});
+    return layout.page_of(write.at) && last && layout.home_of(*last) == NodeId{0};
 }
 
 }  // namespace
 
-Result<std::vector<boot::BootState>> load_guest(const NodeSetup& setup, const MemoryLayout& layout,
-                                                GuestMemory& memory, Broker& broker) {
-    VSMP_TRY_ASSIGN(boot::BootImage image, setup.kind == GuestKind::micro_guest
-                                               ? load_program(setup, layout)
-                                               : load_operating_system(setup, layout));
-    for (const boot::GuestWrite& write : image.writes) {
-        if (write.bytes.empty()) continue;
-        const auto first = layout.page_of(write.at);
-        const auto last = layout.page_of(Gpa{write.at.value() + write.bytes.size() - 1});
-        if (!first || !last || layout.home_of(*last) != NodeId{0})
+Result<boot::BootImage> make_guest_image(const ImageSource& from, const MemoryLayout& layout) {
+    VSMP_TRY_ASSIGN(boot::BootImage image, from.kind == GuestKind::micro_guest
+                                               ? load_program(from, layout)
+                                               : load_operating_system(from, layout));
+    for (const boot::GuestWrite& write : image.writes)
+        if (!fits_node_0(write, layout))
             return Error{"the guest's kernel and initrd do not fit the memory of node 0"};
-        const std::size_t offset = first->value() * kPageSize + write.at.value() % kPageSize;
-        std::memcpy(memory.alias().data() + offset, write.bytes.data(), write.bytes.size());
-        broker.mark_populated(*first, last->value() - first->value() + 1);
-    }
-    return image.start;
+    return image;
+}
+
+Result<void> check_guest_image(const ImageSource& from) {
+    std::vector<std::uint64_t> cells;
+    for (const NodeConfig& node : from.guest.nodes) cells.push_back(node.memory_bytes);
+    VSMP_TRY_ASSIGN(const MemoryLayout layout, MemoryLayout::create(cells));
+    VSMP_TRY(make_guest_image(from, layout));
+    return {};
 }
 
 }  // namespace vsmp

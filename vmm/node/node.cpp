@@ -79,6 +79,7 @@ class NodeImpl final : public Node {
     bool is_device_node() const { return setup_.self == NodeId{0}; }
     locality::PolicySetup policy_setup() const;
     Result<std::unique_ptr<locality::Policy>> new_policy(const std::string& name) const;
+    void write_to_guest(const boot::GuestWrite& write);
     Result<void> make_memory();
     void make_devices();
     void make_vcpus();
@@ -252,12 +253,28 @@ void NodeImpl::on_ready(std::uint64_t guest_tsc_offset) {
 
 Result<void> NodeImpl::start() {
     if (!is_device_node()) return {};
-    VSMP_TRY_ASSIGN(const std::vector<boot::BootState> states,
-                    load_guest(setup_, *layout_, *memory_, *broker_));
+    VSMP_TRY_ASSIGN(const boot::BootImage image, make_guest_image({.guest = setup_.guest,
+                                                                   .kind = setup_.kind,
+                                                                   .kernel = setup_.kernel,
+                                                                   .initrd = setup_.initrd,
+                                                                   .cpuid = setup_.cpuid,
+                                                                   .tsc_khz = setup_.tsc_khz},
+                                                                  *layout_));
+    for (const boot::GuestWrite& write : image.writes) write_to_guest(write);
     setup_.kernel.clear();
     setup_.initrd.clear();
-    vcpus_->start(states);
+    vcpus_->start(image.start);
     return {};
+}
+
+void NodeImpl::write_to_guest(const boot::GuestWrite& write) {
+    if (write.bytes.empty()) return;
+    const auto first = layout_->page_of(write.at);
+    const auto last = layout_->page_of(Gpa{write.at.value() + write.bytes.size() - 1});
+    VSMP_CHECK(first && last, "an image's writes lie in RAM");
+    const std::size_t offset = first->value() * kPageSize + write.at.value() % kPageSize;
+    std::memcpy(memory_->alias().data() + offset, write.bytes.data(), write.bytes.size());
+    broker_->mark_populated(*first, last->value() - first->value() + 1);
 }
 
 void NodeImpl::console_input(std::string bytes) {

@@ -10,6 +10,7 @@
 
 #include "program.hpp"
 #include "test/skip.hpp"
+#include "test/vmm/boot/images.hpp"
 
 namespace vsmp::control {
 namespace {
@@ -27,9 +28,13 @@ class RunTest : public testing::Test {
         ::unsetenv("VSMP_FAKE_FAULT");
         name_ = dir_.filename();
         fs::create_directory(dir_ / "vsmp");
-        std::string kernel(kKernelBytes, '\0');
-        kernel.replace(0x202, 4, "HdrS");
-        write("kernel", kernel);
+        constexpr std::uint64_t at = boot::kMiB;
+        const boot::Bytes kernel =
+            boot::make_elf(at, {{.physical = at,
+                                 .contents = boot::filled(kKernelBytes, 0x90),
+                                 .memory_bytes = kKernelBytes}});
+        kernel_bytes_ = kernel.size();
+        write("kernel", {reinterpret_cast<const char*>(kernel.data()), kernel.size()});
         write("initrd", "abc");
     }
     void TearDown() override {
@@ -50,17 +55,17 @@ class RunTest : public testing::Test {
         std::string cells, cluster;
         for (int i = 0; i < nodes; ++i) {
             const std::string n = std::to_string(i);
-            cells += "<cell id='" + n + "' cpus='" + n + "' memory='1' unit='MiB'/>";
+            cells += "<cell id='" + n + "' cpus='" + n + "' memory='8' unit='MiB'/>";
             std::string mine = link;
             if (const auto at = mine.find('@'); at != mine.npos) mine.replace(at, 1, n);
             cluster += "<v:node id='" + n + "' cell='" + n + "' host='" + host + "'><v:link " +
                        mine + "/></v:node>";
         }
-        const std::string count = std::to_string(nodes);
+        const std::string count = std::to_string(nodes), memory = std::to_string(8 * nodes);
         return write("guest.xml", "<domain type='kvm'><name>" + name_ +
                                       "</name><metadata><v:cluster xmlns:v='urn:vsmp:domain:1'>" +
                                       cluster + "</v:cluster></metadata><memory unit='MiB'>" +
-                                      count + "</memory><vcpu>" + count +
+                                      memory + "</memory><vcpu>" + count +
                                       "</vcpu><os><type>hvm</type><kernel>" +
                                       (dir_ / "kernel").string() + "</kernel><initrd>" +
                                       (dir_ / "initrd").string() +
@@ -102,6 +107,7 @@ class RunTest : public testing::Test {
 
     fs::path dir_;
     std::string name_;
+    std::size_t kernel_bytes_ = 0;
 };
 
 bool has(const std::string& text, const std::string& part) {
@@ -111,7 +117,7 @@ bool has(const std::string& text, const std::string& part) {
 TEST_F(RunTest, GuestPowersOff) {
     Program program = run(guest());
     ASSERT_TRUE(program.wait_for("ready")) << program.errors;
-    EXPECT_TRUE(has(program.output, "kernel 2500000 initrd 3"));
+    EXPECT_TRUE(has(program.output, "kernel " + std::to_string(kernel_bytes_) + " initrd 3"));
     EXPECT_FALSE(has(program.output, "is missing"));
     program.type("off\n");
     EXPECT_EQ(program.wait(), 0) << program.errors;
