@@ -12,7 +12,7 @@
 namespace vsmp {
 
 // One line for a person. `system` is an errno value, or 0 where no system call was involved.
-struct [[nodiscard]] Error {
+struct [[nodiscard]] Error {  // NOLINT(clang-analyzer-core.*): it loses track in std::variant
     std::string message;
     int system = 0;
 

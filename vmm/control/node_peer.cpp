@@ -69,7 +69,8 @@ void NodePeer::connect_remote() {
     const auto [host, port] = split_host(config_.host);
     resolver_.async_resolve(
         host, port,
-        [this, port = port](boost::system::error_code code, Tcp::resolver::results_type found) {
+        [this, port = port](boost::system::error_code code,
+                            const Tcp::resolver::results_type& found) {
             if (failed_ || stopping_) return;
             if (code) return fail("no such host: " + code.message());
             connecting_.emplace(io_);
@@ -266,7 +267,7 @@ void NodePeer::send(const wire::ToNode& message, std::function<void()> on_writte
         fail(sent.error().message);
 }
 
-void NodePeer::fail(std::string message) {
+void NodePeer::fail(const std::string& message) {
     if (std::exchange(failed_, true) || stopping_) return;
     observer_.on_node_failed(config_.id, node_label(config_) + ": " + message);
 }

@@ -69,7 +69,7 @@ class NodePeer {
     void settle();
     void send_next_chunk();
     void send(const wire::ToNode& message, std::function<void()> on_written = {});
-    void fail(std::string message);
+    void fail(const std::string& message);
 
     asio::io_context& io_;
     NodeConfig config_;
