@@ -8,6 +8,10 @@
 
 namespace vsmp::locality {
 
+// A ship is judged after so many ships' cost, within bounds.
+inline constexpr float kHorizonShips = 16;
+inline constexpr float kMinHorizonUs = 1'000, kMaxHorizonUs = 20'000;
+
 inline float to_us(Duration d) {
     return static_cast<float>(d.count()) * 1e-3F;
 }
@@ -17,6 +21,10 @@ class FabricCosts {
     float fetch(NodeId from) const { return nodes_[from.value()].fetch.value; }
     // All that a vCPU loses by going there: to be stopped, sent, and loaded.
     float ship(NodeId to) const { return nodes_[to.value()].ship.value + leave_.value; }
+
+    float horizon_us(NodeId to) const {
+        return std::clamp(kHorizonShips * ship(to), kMinHorizonUs, kMaxHorizonUs);
+    }
 
     void fetched(NodeId from, float us) { nodes_[from.value()].fetch.add(us); }
     // From the decision to the vCPU's stop.

@@ -1,10 +1,7 @@
 // The learned policy. What it weighs, per remote fault: to stay and fetch, or to go to the node of
 // the page, or to where most of the vCPU's recent waiting was for. For each it guesses what share
-// of its time the vCPU will wait there, from what it saw of earlier ships in such situations; a
-// linear regression corrects the guess. Then, with CPU shares as the loads give them,
-//
-//     gain = useful time * (share there * (1 - stall there) - share here * (1 - stall here))
-//            - cost of the ship and of one back
+// of its time the vCPU will wait there, from what it saw of earlier ships in such situations, and
+// what it would gain (weighing.hpp).
 //
 // Four things bound the harm of a wrong guess:
 //   evidence   the vCPU has first to lose as much to the node as a ship would cost (the ski-rental
@@ -12,10 +9,10 @@
 //   credit     one ship per kCreditEvery, with a burst; a ship that proves useful is free
 //   fights     of two nodes that want the same pages, the higher moves, the lower waits
 //   budget     ships against the estimate, to learn, may use up kExploreShare of the time
-#include <bit>
 #include <cmath>
 
 #include "locality_ml/learned/vcpu_record.hpp"
+#include "locality_ml/learned/weighing.hpp"
 #include "locality_ml/policies.hpp"
 
 namespace vsmp::locality {
@@ -24,45 +21,20 @@ namespace {
 constexpr float kCreditEveryUs = 20'000;
 constexpr float kMaxCredit = 8, kInitialCredit = 4;
 constexpr float kExploreShare = 0.01F;
-constexpr float kExplorePrice = 4;     // ships; pages dragged along cost too
-constexpr float kShipsPaid = 2;        // the way there, the way back, and some doubt
-constexpr float kLeastBetter = 0.05F;  // of the time; less is noise
-constexpr float kLeastPace = 0.2F;     // nothing is believed to be slower than that for long
-constexpr float kFutureLosses = 4;     // times the past ones
-constexpr float kHorizonShips = 16;    // a ship is judged after so many ships' cost
-constexpr float kMinHorizonUs = 1'000, kMaxHorizonUs = 20'000;
-constexpr float kMaxUsefulUs = 20'000;
+constexpr float kExplorePrice = 4;  // ships; pages dragged along cost too
 constexpr float kFightPatience = 4;
 constexpr float kPhaseJump = 0.4F;
 constexpr float kOverload = 0.5F;  // runnable vCPUs above the CPUs
 constexpr int kOverloadTicks = 5;
 constexpr Duration kSpreadRest = std::chrono::milliseconds(20);
-constexpr Duration kSpreadStay = std::chrono::milliseconds(20);
 constexpr int kMaxSpreadDoublings = 6;
 // A vCPU sent away that meets only pages new to the node gets so many times longer.
 constexpr int kInvestment = 4;
 constexpr float kColdRefaults = 0.1F;
 
-float clamp01(float x) {
-    return std::clamp(x, 0.0F, 1.0F);
-}
-
-struct Weighed {
-    NodeId to;
-    SituationKey key;
-    float guess_go = 0, guess_stay = 0;  // before the regression
-    float stall_there = 0, stall_here = 0;
-    float share_there = 1, share_here = 1;
-    float useful_us = 0;
-    float known = 0;  // samples
-    bool stay_known = false;
-    float gain_us = 0;
-    Features x;
-};
-
 class Learned final : public Policy {
   public:
-    explicit Learned(const PolicySetup& setup) : setup_(setup) {
+    explicit Learned(const PolicySetup& setup) : setup_(setup), weighing_(setup_, costs_, loads_) {
         VSMP_CHECK(setup.node_count <= kMaxNodes && setup.vcpu_count <= kMaxVcpus, "too many");
         vcpus_.reserve(setup.vcpu_count);
         for (std::size_t i = 0; i < setup.vcpu_count; ++i) {
@@ -100,8 +72,6 @@ class Learned final : public Policy {
     void notice_phase(VcpuRecord& v);
     void judge(VcpuRecord& v, Instant now);
     void judge_ship(VcpuRecord& v, Instant now);
-    Weighed weigh(const VcpuRecord& v, const RemoteFault& fault, NodeId to) const;
-    Features features(const VcpuRecord& v, const RemoteFault& fault, const Weighed& w) const;
     std::string_view obstacle(const VcpuRecord& v, const RemoteFault& fault,
                               const Weighed& w) const;
     bool explores(VcpuRecord& v, const RemoteFault& fault, const Weighed& w);
@@ -110,13 +80,7 @@ class Learned final : public Policy {
     void close_stay(VcpuRecord& v, ShipReason reason, Instant now);
     void expect_stay(VcpuRecord& v, const Weighed& w, Instant now);
     void tell(VcpuRecord& v, const RemoteFault& fault, const Weighed& w, std::string_view why);
-    std::optional<Weighed> weigh_spread(const VcpuRecord& v, const Activity& activity) const;
 
-    float share_here() const;
-    float share_at(NodeId node) const;
-    float horizon_us(NodeId to) const {
-        return std::clamp(kHorizonShips * costs_.ship(to), kMinHorizonUs, kMaxHorizonUs);
-    }
     VcpuRecord& record(VcpuId vcpu) {
         VSMP_CHECK(vcpu.value() < vcpus_.size(), "no such vCPU");
         return vcpus_[vcpu.value()];
@@ -127,7 +91,8 @@ class Learned final : public Policy {
     FabricCosts costs_;
     Companions companions_;
     std::vector<VcpuRecord> vcpus_;
-    std::array<NodeLoad, kMaxNodes> loads_{};
+    NodeLoads loads_{};
+    Weighing weighing_;
     int overloaded_ticks_ = 0;
     Instant may_spread_{};
 };
@@ -198,7 +163,7 @@ void Learned::judge(VcpuRecord& v, Instant now) {
         const Duration wait =
             pending.reason == ShipReason::spread
                 ? v.stays_until - *v.arrived
-                : Duration{static_cast<std::int64_t>(horizon_us(setup_.self) * 1e3F)};
+                : Duration{static_cast<std::int64_t>(costs_.horizon_us(setup_.self) * 1e3F)};
         if (now - *v.arrived >= wait) judge_ship(v, now);
     }
     if (v.came_by.tag != 0 && v.arrived)  // longer than thought before
@@ -220,7 +185,7 @@ void Learned::judge(VcpuRecord& v, Instant now) {
 void Learned::judge_ship(VcpuRecord& v, Instant now) {
     PendingShip& pending = v.memory.pending;
     // If it leaves before its time, both ways count as waiting.
-    const bool whole = to_us(now - *v.arrived) >= horizon_us(setup_.self);
+    const bool whole = to_us(now - *v.arrived) >= costs_.horizon_us(setup_.self);
     const float ways = whole ? 0 : costs_.ship(setup_.self);
     const float stall = clamp01((v.stalled_us + ways) / std::max(v.elapsed_us + ways, 1.0F));
     v.memory.situations.make(pending.key).add_stall(stall);
@@ -232,88 +197,7 @@ void Learned::judge_ship(VcpuRecord& v, Instant now) {
     pending = {};
 }
 
-// --- Weighing
-
-float Learned::share_here() const {
-    const NodeLoad& load = loads_[setup_.self.value()];
-    return std::min(1.0F, load.cpus / std::max(load.runnable, 1.0F));
-}
-
-float Learned::share_at(NodeId node) const {
-    const NodeLoad& there = loads_[node.value()];
-    if (there.host == loads_[setup_.self.value()].host) return share_here();
-    return std::min(1.0F, there.cpus / std::max(there.runnable + 1, 1.0F));
-}
-
-Weighed Learned::weigh(const VcpuRecord& v, const RemoteFault& fault, NodeId to) const {
-    Weighed w{.to = to, .key = situation_key(fault.code, fault.page, to), .x = {}};
-    // The fault at hand is part of what it has lost already.
-    const float fetch = costs_.fetch(fault.location);
-    const float elapsed = v.recent.elapsed() + fetch;
-    const float all = (v.recent.stall() + fetch) / elapsed;
-    const float for_node = (v.recent.stall(to) + (to == fault.location ? fetch : 0)) / elapsed;
-    // Never tried: what it runs on stays here and would have to be fetched there, and what it
-    // waits for from third nodes it waits for there too.
-    float sum = clamp01((1 - all) + (all - for_node)), weight = 1;
-    const auto add = [&](const Outcome& outcome, float trust) {
-        sum += trust * outcome.count * outcome.stall;
-        weight += trust * outcome.count;
-        if (outcome.log_useful > 0) w.useful_us = std::exp2(outcome.log_useful);
-    };
-    add(v.memory.situations.node(to), 2);
-    if (const Outcome* outcome = v.memory.situations.find(w.key)) {
-        add(*outcome, 4);
-        w.known = outcome->count;
-        w.stay_known = outcome->stays >= 2;
-        const float trust = 0.5F * outcome->stays;
-        w.guess_stay = (all + trust * outcome->stay_stall) / (1 + trust);
-    } else {
-        w.guess_stay = all;
-    }
-    w.guess_go = sum / weight;
-    const float ship = costs_.ship(to);
-    if (w.useful_us == 0) w.useful_us = horizon_us(to);
-    w.useful_us = std::min(w.useful_us, kMaxUsefulUs);
-    w.share_here = share_here();
-    // A load is a reason not to go. A reason to go it is for place() only, which takes its time.
-    w.share_there = std::min(share_at(to), w.share_here);
-    w.x = features(v, fault, w);
-    w.stall_there = clamp01(w.guess_go + v.memory.go.predict(w.x));
-    w.stall_here = clamp01(w.guess_stay + v.memory.stay.predict(w.x));
-    // What it would do there in its useful time, it would do here too, in so much more.
-    const float there = w.share_there * (1 - w.stall_there);
-    const float here = std::max(w.share_here * (1 - w.stall_here), kLeastPace);
-    float won = there - here < kLeastBetter ? 0 : w.useful_us * (there / here - 1);
-    // What it lost lately is how much it can be expected to lose, unless it stayed before in such
-    // a situation: then that is in the guess.
-    if (!w.stay_known) won = std::min(won, kFutureLosses * (v.slow.stall(to) + fetch));
-    w.gain_us = won - kShipsPaid * ship;
-    return w;
-}
-
-Features Learned::features(const VcpuRecord& v, const RemoteFault& fault, const Weighed& w) const {
-    const float elapsed = std::max(v.recent.elapsed(), 1.0F);
-    const Outcome& node = v.memory.situations.node(w.to);
-    const float ship = costs_.ship(w.to);
-    const float stay = v.arrived ? to_us(fault.now - *v.arrived) : kMaxUsefulUs;
-    Features x;
-    x << 1,                                                   //
-        v.recent.stall(w.to) / elapsed,                       // waits for that node
-        (v.recent.stall() - v.recent.stall(w.to)) / elapsed,  // and for others
-        v.slow.elapsed() > 0 ? v.slow.stall() / v.slow.elapsed() : 0,
-        v.again,                                         // had this very page
-        v.refaults,                                      // pages it had and lost
-        v.prefetcher.sequential(),                       //
-        v.prefetcher.coverage(),                         //
-        std::min(std::log2(1 + stay / ship) / 8, 1.0F),  // how long it has been here
-        node.stall,                                      // how it went there before
-        node.count / Outcome::kMemory,                   //
-        w.guess_go,                                      //
-        w.guess_stay,                                    //
-        w.share_here, w.share_there,                     //
-        std::min(costs_.fetch(fault.location) / ship, 2.0F);
-    return x;
-}
+// --- Deciding
 
 // Empty: nothing is in the way of the ship.
 std::string_view Learned::obstacle(const VcpuRecord& v, const RemoteFault& fault,
@@ -349,8 +233,6 @@ bool Learned::explores(VcpuRecord& v, const RemoteFault& fault, const Weighed& w
     return true;
 }
 
-// --- Deciding
-
 Decision Learned::decide(const RemoteFault& fault) {
     VcpuRecord& v = record(fault.vcpu);
     VSMP_CHECK(fault.location.value() < setup_.node_count, "no such node");
@@ -363,7 +245,7 @@ Decision Learned::decide(const RemoteFault& fault) {
     Fetch fetch;
     v.prefetcher.on_fault(fault.page, fault.location, setup_.page_count, fault.now, companions_,
                           fetch.prefetch);
-    const Weighed w = weigh(v, fault, most_awaited(v, fault.location));
+    const Weighed w = weighing_.ship(v, fault, most_awaited(v, fault.location));
     std::string_view why = obstacle(v, fault, w);
     if (why.empty()) {
         const float lost = v.recent.stall(w.to) + (w.to == fault.location ? costs_.fetch(w.to) : 0);
@@ -536,31 +418,6 @@ void Learned::on_loads(std::span<const NodeLoad> loads, Instant) {
     overloaded_ticks_ = here.runnable > here.cpus + kOverload ? overloaded_ticks_ + 1 : 0;
 }
 
-// A node where a vCPU that has its data to itself would get more of a CPU.
-std::optional<Weighed> Learned::weigh_spread(const VcpuRecord& v, const Activity& activity) const {
-    std::optional<Weighed> best;
-    const float waits = v.slow.elapsed() > 0 ? v.slow.stall() / v.slow.elapsed() : 0;
-    for (std::size_t i = 0; i < setup_.node_count; ++i) {
-        const NodeId to{static_cast<std::uint8_t>(i)};
-        if (to == setup_.self || loads_[i].reach == Reach::unreachable) continue;
-        Weighed w{.to = to, .key = situation_key(activity.code, PageNumber{0}, to), .x = {}};
-        const Outcome* before = v.memory.situations.find(w.key);
-        w.guess_go = before && before->count > 0 ? before->stall : 0.2F;
-        w.guess_stay = waits;
-        w.stall_here = waits;
-        w.stall_there = w.guess_go;
-        w.share_here = share_here();
-        w.share_there = share_at(to);
-        w.useful_us = to_us(kSpreadStay);
-        w.gain_us = w.useful_us *
-                        (w.share_there * (1 - w.stall_there) - w.share_here * (1 - w.stall_here)) -
-                    kShipsPaid * costs_.ship(to);
-        w.x = Features::Zero();
-        if (w.gain_us > 0 && (!best || w.gain_us > best->gain_us)) best = w;
-    }
-    return best;
-}
-
 Placement Learned::place(const Activity& activity) {
     VcpuRecord& v = record(activity.vcpu);
     account(v, activity.now);
@@ -570,7 +427,7 @@ Placement Learned::place(const Activity& activity) {
     if (overloaded_ticks_ < kOverloadTicks || activity.busy < 0.5F || activity.now < may_spread_ ||
         activity.now < v.stays_until || v.leaving || v.memory.ship_credit < 1)
         return Stay{};
-    const auto w = weigh_spread(v, activity);
+    const auto w = weighing_.spread(v, activity);
     if (!w) return Stay{};
     may_spread_ = activity.now + kSpreadRest;
     overloaded_ticks_ = kOverloadTicks - 2;  // loads are old news until the next ones

@@ -1,0 +1,119 @@
+#include "locality_ml/learned/weighing.hpp"
+
+#include <cmath>
+
+namespace vsmp::locality {
+namespace {
+
+constexpr float kShipsPaid = 2;     // the way there, the way back, and some doubt
+constexpr float kLeastPace = 0.2F;  // nothing is believed to be slower than that for long
+constexpr float kFutureLosses = 4;  // times the past ones
+
+}  // namespace
+
+float Weighing::share_here() const {
+    const NodeLoad& load = loads_[setup_.self.value()];
+    return std::min(1.0F, load.cpus / std::max(load.runnable, 1.0F));
+}
+
+float Weighing::share_at(NodeId node) const {
+    const NodeLoad& there = loads_[node.value()];
+    if (there.host == loads_[setup_.self.value()].host) return share_here();
+    return std::min(1.0F, there.cpus / std::max(there.runnable + 1, 1.0F));
+}
+
+Weighed Weighing::ship(const VcpuRecord& v, const RemoteFault& fault, NodeId to) const {
+    Weighed w{.to = to, .key = situation_key(fault.code, fault.page, to), .x = {}};
+    // The fault at hand is part of what it has lost already.
+    const float fetch = costs_.fetch(fault.location);
+    const float elapsed = v.recent.elapsed() + fetch;
+    const float all = (v.recent.stall() + fetch) / elapsed;
+    const float for_node = (v.recent.stall(to) + (to == fault.location ? fetch : 0)) / elapsed;
+    // Never tried: what it runs on stays here and would have to be fetched there, and what it
+    // waits for from third nodes it waits for there too.
+    float sum = clamp01((1 - all) + (all - for_node)), weight = 1;
+    const auto add = [&](const Outcome& outcome, float trust) {
+        sum += trust * outcome.count * outcome.stall;
+        weight += trust * outcome.count;
+        if (outcome.log_useful > 0) w.useful_us = std::exp2(outcome.log_useful);
+    };
+    add(v.memory.situations.node(to), 2);
+    if (const Outcome* outcome = v.memory.situations.find(w.key)) {
+        add(*outcome, 4);
+        w.known = outcome->count;
+        w.stay_known = outcome->stays >= 2;
+        const float trust = 0.5F * outcome->stays;
+        w.guess_stay = (all + trust * outcome->stay_stall) / (1 + trust);
+    } else {
+        w.guess_stay = all;
+    }
+    w.guess_go = sum / weight;
+    const float ship = costs_.ship(to);
+    if (w.useful_us == 0) w.useful_us = costs_.horizon_us(to);
+    w.useful_us = std::min(w.useful_us, kMaxUsefulUs);
+    w.share_here = share_here();
+    // A load is a reason not to go. A reason to go it is for place() only, which takes its time.
+    w.share_there = std::min(share_at(to), w.share_here);
+    w.x = features(v, fault, w);
+    w.stall_there = clamp01(w.guess_go + v.memory.go.predict(w.x));
+    w.stall_here = clamp01(w.guess_stay + v.memory.stay.predict(w.x));
+    // What it would do there in its useful time, it would do here too, in so much more.
+    const float there = w.share_there * (1 - w.stall_there);
+    const float here = std::max(w.share_here * (1 - w.stall_here), kLeastPace);
+    float won = there - here < kLeastBetter ? 0 : w.useful_us * (there / here - 1);
+    // What it lost lately is how much it can be expected to lose, unless it stayed before in such
+    // a situation: then that is in the guess.
+    if (!w.stay_known) won = std::min(won, kFutureLosses * (v.slow.stall(to) + fetch));
+    w.gain_us = won - kShipsPaid * ship;
+    return w;
+}
+
+Features Weighing::features(const VcpuRecord& v, const RemoteFault& fault, const Weighed& w) const {
+    const float elapsed = std::max(v.recent.elapsed(), 1.0F);
+    const Outcome& node = v.memory.situations.node(w.to);
+    const float ship = costs_.ship(w.to);
+    const float stay = v.arrived ? to_us(fault.now - *v.arrived) : kMaxUsefulUs;
+    Features x;
+    x << 1,                                                   //
+        v.recent.stall(w.to) / elapsed,                       // waits for that node
+        (v.recent.stall() - v.recent.stall(w.to)) / elapsed,  // and for others
+        v.slow.elapsed() > 0 ? v.slow.stall() / v.slow.elapsed() : 0,
+        v.again,                                         // had this very page
+        v.refaults,                                      // pages it had and lost
+        v.prefetcher.sequential(),                       //
+        v.prefetcher.coverage(),                         //
+        std::min(std::log2(1 + stay / ship) / 8, 1.0F),  // how long it has been here
+        node.stall,                                      // how it went there before
+        node.count / Outcome::kMemory,                   //
+        w.guess_go,                                      //
+        w.guess_stay,                                    //
+        w.share_here, w.share_there,                     //
+        std::min(costs_.fetch(fault.location) / ship, 2.0F);
+    return x;
+}
+
+std::optional<Weighed> Weighing::spread(const VcpuRecord& v, const Activity& activity) const {
+    std::optional<Weighed> best;
+    const float waits = v.slow.elapsed() > 0 ? v.slow.stall() / v.slow.elapsed() : 0;
+    for (std::size_t i = 0; i < setup_.node_count; ++i) {
+        const NodeId to{static_cast<std::uint8_t>(i)};
+        if (to == setup_.self || loads_[i].reach == Reach::unreachable) continue;
+        Weighed w{.to = to, .key = situation_key(activity.code, PageNumber{0}, to), .x = {}};
+        const Outcome* before = v.memory.situations.find(w.key);
+        w.guess_go = before && before->count > 0 ? before->stall : 0.2F;
+        w.guess_stay = waits;
+        w.stall_here = waits;
+        w.stall_there = w.guess_go;
+        w.share_here = share_here();
+        w.share_there = share_at(to);
+        w.useful_us = to_us(kSpreadStay);
+        w.gain_us = w.useful_us *
+                        (w.share_there * (1 - w.stall_there) - w.share_here * (1 - w.stall_here)) -
+                    kShipsPaid * costs_.ship(to);
+        w.x = Features::Zero();
+        if (w.gain_us > 0 && (!best || w.gain_us > best->gain_us)) best = w;
+    }
+    return best;
+}
+
+}  // namespace vsmp::locality
