@@ -135,6 +135,10 @@ struct World {
 
 World initial_world(const Model& model);
 
+NodeId node_id(std::size_t node);
+// The first touch of the instruction that the node may not make now; null: all are permitted.
+const Touch* first_missing(const World& world, std::size_t node, const Instruction& instruction);
+
 struct Transition {
     enum class Kind : std::uint8_t {
         deliver,       // a: position of a first message of its pair
