@@ -18,7 +18,7 @@ constexpr auto kPatience = std::chrono::seconds(10);
 Result<std::string> choose_guest(const std::string& wanted) {
     if (wanted.find('/') != wanted.npos) return Error{"'" + wanted + "' is not a guest's name"};
     if (!wanted.empty()) return wanted;
-    const std::vector<std::string> names = guests_with_socket();
+    const std::vector<std::string> names = running_guests();
     if (names.size() == 1) return names.front();
     if (names.empty()) return Error{"no guest is running (" + runtime_directory_path() + ")"};
     return Error{fmt::format("several guests are running: choose one with --guest: {}",
@@ -31,12 +31,15 @@ Result<wire::ControlReply> ask_guest(const std::string& guest,
     const std::string path = control_socket_path(guest);
     if (path.size() >= sizeof(sockaddr_un::sun_path)) return Error{path + ": too long a path"};
     asio::io_context io{1};
-    Local::socket socket{io};
-    boost::system::error_code code;
-    socket.connect(Local::endpoint{path}, code);
-    if (code)
-        return Error{
-            fmt::format("guest '{}' is not running ({}: {})", guest, path, code.message())};
+    Local::socket socket{io, Local{}};
+    // Not Asio's: a full backlog is to be an error, not a wait (unix(7), EAGAIN).
+    socket.native_non_blocking(true);
+    const Local::endpoint endpoint{path};
+    if (::connect(socket.native_handle(), endpoint.data(),
+                  static_cast<socklen_t>(endpoint.size())) != 0) {
+        if (errno == EAGAIN) return Error{"guest '" + guest + "' does not answer"};
+        return Error::from_errno(fmt::format("guest '{}' is not running ({})", guest, path));
+    }
     std::optional<Result<wire::ControlReply>> answer;
     const auto on_message = [&](std::string_view bytes) -> Result<void> {
         wire::ControlReply reply;

@@ -1,12 +1,7 @@
 #include "vmm/control/control_server.hpp"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "proto/fd.hpp"
-#include "vmm/control/runtime_directory.hpp"
 
 namespace vsmp::control {
 namespace {
@@ -48,23 +43,15 @@ struct ControlServer::Session : std::enable_shared_from_this<ControlServer::Sess
 Result<std::unique_ptr<ControlServer>> ControlServer::listen(asio::io_context& io,
                                                              const std::string& guest,
                                                              Handler handler) {
-    VSMP_TRY_ASSIGN(const std::string directory, runtime_directory());
-    // Whoever else starts a guest of that name must not come between the look and the bind.
-    const UniqueFd one_at_a_time{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    if (!one_at_a_time || ::flock(one_at_a_time.get(), LOCK_EX) != 0)
-        return Error::from_errno("locking " + directory);
+    VSMP_TRY_ASSIGN(GuestClaim claim, GuestClaim::take(guest));
     std::unique_ptr<ControlServer> server{
-        new ControlServer{io, control_socket_path(guest), std::move(handler)}};
+        new ControlServer{io, control_socket_path(guest), std::move(claim), std::move(handler)}};
     const std::string& path = server->path_;
     if (path.size() >= sizeof(sockaddr_un::sun_path)) return Error{path + ": too long a path"};
     boost::system::error_code code;
-    Local::socket probe{io};
-    probe.connect(Local::endpoint{path}, code);
-    if (!code) return Error{"guest '" + guest + "' is already running (" + path + " answers)"};
+    // Whose claim we have left it behind.
     struct stat there {};
-    const bool stale = code == asio::error::connection_refused &&
-                       ::lstat(path.c_str(), &there) == 0 && S_ISSOCK(there.st_mode);
-    if (stale) ::unlink(path.c_str());
+    if (::lstat(path.c_str(), &there) == 0 && S_ISSOCK(there.st_mode)) ::unlink(path.c_str());
     server->acceptor_.open(Local{}, code);
     if (!code) server->acceptor_.bind(Local::endpoint{path}, code);
     if (!code) server->listening_ = true;
@@ -74,8 +61,12 @@ Result<std::unique_ptr<ControlServer>> ControlServer::listen(asio::io_context& i
     return server;
 }
 
-ControlServer::ControlServer(asio::io_context& io, std::string path, Handler handler)
-    : acceptor_(io), path_(std::move(path)), handler_(std::move(handler)) {}
+ControlServer::ControlServer(asio::io_context& io, std::string path, GuestClaim claim,
+                             Handler handler)
+    : claim_(std::move(claim)),
+      acceptor_(io),
+      path_(std::move(path)),
+      handler_(std::move(handler)) {}
 
 ControlServer::~ControlServer() {
     if (listening_) ::unlink(path_.c_str());

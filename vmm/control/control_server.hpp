@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "proto/control.pb.h"
+#include "vmm/control/runtime_directory.hpp"
 #include "vmm/control/stream.hpp"
 
 namespace vsmp::control {
@@ -20,8 +21,8 @@ class ControlServer {
     // Called for each request; `reply` may be called later, once.
     using Handler = std::function<void(const wire::ControlRequest&, Reply reply)>;
 
-    // Listens at the guest's path. A socket that nobody listens on any more is replaced; one that
-    // answers is an error: that guest is running.
+    // Claims the guest's name (an error when it runs already) and listens at its path. A socket
+    // that a killed vsmp-run left there is replaced.
     static Result<std::unique_ptr<ControlServer>> listen(asio::io_context& io,
                                                          const std::string& guest, Handler handler);
     ~ControlServer();  // removes the socket
@@ -29,11 +30,12 @@ class ControlServer {
   private:
     using Local = asio::local::stream_protocol;
     struct Session;
-    ControlServer(asio::io_context& io, std::string path, Handler handler);
+    ControlServer(asio::io_context& io, std::string path, GuestClaim claim, Handler handler);
     void accept();
     void serve(Local::socket socket);
     void forget(const Session* session);
 
+    GuestClaim claim_;  // given up last
     Local::acceptor acceptor_;
     std::string path_;
     Handler handler_;
