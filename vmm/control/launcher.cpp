@@ -14,6 +14,7 @@
 
 #include "vmm/control/control_server.hpp"
 #include "vmm/control/convert.hpp"
+#include "vmm/control/early_stop.hpp"
 #include "vmm/control/local_links.hpp"
 #include "vmm/control/node_peer.hpp"
 #include "vmm/control/spread.hpp"
@@ -33,16 +34,6 @@ std::uint64_t random_incarnation() {
     return value;
 }
 
-// Frames of one machine stay in it; a wire between hosts is anybody's who is on it.
-void warn_of_open_links(const GuestConfig& guest) {
-    const bool leaves = std::ranges::any_of(
-        guest.nodes, [](const NodeConfig& node) { return node.host != "local"; });
-    if (leaves && guest.fabric.key_file.empty())
-        spdlog::warn(
-            "the links between the hosts have no key: whoever can send frames on that "
-            "network can read and change the guest's memory (<vsmp:fabric key='FILE'/>)");
-}
-
 class Launcher final : public NodePeerObserver {
   public:
     Launcher(RunRequest request, LocalLinks links)
@@ -53,10 +44,11 @@ class Launcher final : public NodePeerObserver {
           stop_deadline_(io_),
           spread_timer_(io_),
           spread_(request_.guest, request_.spread_marker),
-          rounds_(request_.guest.nodes.size()) {}
+          rounds_(request_.guest.nodes.size()) {
+        signals_.add(SIGQUIT);
+    }
 
     RunStatus run() {
-        signals_.add(SIGQUIT);
         signals_.async_wait([this](boost::system::error_code code, int signal) {
             if (!code) finish(RunStatus::stopped, fmt::format("stopped by signal {}", signal));
         });
@@ -179,7 +171,7 @@ class Launcher final : public NodePeerObserver {
 
     void start() {
         phase_ = Phase::running;
-        warn_of_open_links(request_.guest);
+        warn_of_open_links();
         start_deadline_.cancel();
         terminal_.emplace(
             io_, request_.input_fd, request_.output_fd,
@@ -193,6 +185,16 @@ class Launcher final : public NodePeerObserver {
         if (terminal_->is_terminal()) spdlog::info("guest started; Ctrl-] stops it");
         for (auto& peer : peers_) peer->start();
         if (spread_.wants_stats()) poll_for_spread();
+    }
+
+    // Frames of one machine stay in it; a wire between hosts is anybody's who is on it.
+    void warn_of_open_links() const {
+        const bool leaves = std::ranges::any_of(
+            peers_, [](const auto& peer) { return peer->is_on_other_machine(); });
+        if (leaves && request_.guest.fabric.key_file.empty())
+            spdlog::warn(
+                "the links between the hosts have no key: whoever can send frames on that "
+                "network can read and change the guest's memory (<vsmp:fabric key='FILE'/>)");
     }
 
     void on_start_timeout() {
@@ -461,6 +463,7 @@ class Launcher final : public NodePeerObserver {
 
 RunStatus run_guest(RunRequest request) {
     ::signal(SIGPIPE, SIG_IGN);  // a closed stdout must not end us before our children
+    std::optional<StopLater> until_it_listens{std::in_place};
     auto links = LocalLinks::create(request.guest);
     if (!links) {
         spdlog::error("{}", links.error().message);
@@ -468,6 +471,7 @@ RunStatus run_guest(RunRequest request) {
     }
     if (!links->remark().empty()) spdlog::info("{}", links->remark());
     Launcher launcher{std::move(request), *std::move(links)};
+    until_it_listens.reset();
     return launcher.run();
 }
 

@@ -57,6 +57,7 @@ class NodePeer {
 
     const NodeConfig& config() const { return config_; }
     bool gone() const { return gone_; }
+    bool is_on_other_machine() const { return leaves_machine_; }
 
   private:
     using Tcp = asio::ip::tcp;

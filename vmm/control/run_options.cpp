@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "vmm/config/domain_xml.hpp"
+#include "vmm/control/early_stop.hpp"
 
 namespace vsmp::control {
 namespace {
@@ -41,6 +42,7 @@ Result<RunRequest> make_request(const RunOptions& options, const GuestCheck& che
 }  // namespace
 
 RunStatus run(const RunOptions& options, const Experts& experts) {
+    end_at_once_on_signals();
     auto request = make_request(options, experts.check);
     if (!request) {
         spdlog::error("{}", request.error().message);
