@@ -6,6 +6,7 @@
 #include <fstream>
 #include <map>
 
+#include "vmm/config/printable.hpp"
 #include "vmm/config/sections.hpp"
 
 namespace vsmp::config {
@@ -47,9 +48,7 @@ Result<Sections> split(const XmlElement& domain, std::vector<std::string>& warni
 Result<std::string> read_name(const XmlElement& element) {
     VSMP_TRY(element.only_attributes({}));
     std::string name = element.text();
-    const bool printable = std::all_of(name.begin(), name.end(),
-                                       [](unsigned char c) { return c >= 0x20 && c != 0x7f; });
-    if (!printable) return element.error("has a control character in it");
+    if (printable(name) != name) return element.error("has a control character in it");
     if (name.empty() || name.size() > kMaxNameChars || name.front() == '.' ||
         name.find('/') != name.npos)
         return element.error("'" + name + "' is not a name: 1 to 64 characters, no '/', no " +

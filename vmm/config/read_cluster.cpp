@@ -65,7 +65,13 @@ Result<LinkConfig> read_link(const XmlElement& link) {
 bool is_host(std::string_view host) {
     constexpr std::string_view allowed =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]";
-    return !host.empty() && host.size() <= 255 && host.find_first_not_of(allowed) == host.npos;
+    if (host.empty() || host.size() > 255 || host.find_first_not_of(allowed) != host.npos)
+        return false;
+    // HOST:PORT and [IPv6]:PORT; an IPv6 address without brackets has more colons than one.
+    const std::size_t colon = host.rfind(':');
+    const bool has_port =
+        colon != host.npos && (host.find(':') == colon || (colon > 0 && host[colon - 1] == ']'));
+    return !has_port || parse_number(host.substr(colon + 1), 1, 65535).has_value();
 }
 
 Result<ClusterNode> read_node(const XmlElement& element) {
@@ -81,7 +87,8 @@ Result<ClusterNode> read_node(const XmlElement& element) {
     node.cell = *cell_number;
     node.config.host = element.attribute("host").value_or("local");
     if (!is_host(node.config.host))
-        return element.error("host='" + node.config.host + "' is neither 'local' nor HOST[:PORT]");
+        return element.error("host='" + node.config.host +
+                             "' is neither 'local' nor HOST[:PORT] (1 to 65535)");
     if (const auto limit = element.attribute("limit-mib")) {
         const auto mib = parse_number(*limit, 1, kMaxLimitMib);
         if (!mib)
@@ -170,7 +177,7 @@ Result<void> read_setting(const XmlElement& child, Cluster& cluster) {
 }
 
 Result<Cluster> read_cluster_element(const XmlElement& element) {
-    Cluster cluster{.element = element, .nodes = {}, .policy = {}, .hold = {}};
+    Cluster cluster{.element = element, .nodes = {}, .policy = {}, .hold = {}, .fabric = {}};
     VSMP_TRY(element.only_attributes({}));
     std::vector<std::string_view> seen;
     for (const XmlElement& child : element.children()) {
