@@ -8,6 +8,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <map>
 
 #include "proto/control.pb.h"
@@ -19,9 +20,16 @@ namespace {
 
 using Tcp = asio::ip::tcp;
 
+constexpr auto kHelloPatience = std::chrono::seconds(10);
+
 // Says why in the terms of the protocol, so that vsmp-run can pass it on.
-void refuse(Tcp::socket socket, const std::string& why) {
+void refuse(asio::io_context& io, Tcp::socket socket, const std::string& why) {
     auto stream = std::make_shared<std::weak_ptr<MessageStream>>();
+    // Whoever says nothing must not keep a descriptor.
+    auto patience = std::make_shared<asio::steady_timer>(io, kHelloPatience);
+    patience->async_wait([stream, patience](boost::system::error_code) {
+        if (auto open = stream->lock()) open->close();
+    });
     // Once its hello is here nothing unread is left that would turn our close into a reset.
     *stream =
         MessageStream::open(StreamSocket{std::move(socket)},
@@ -84,7 +92,7 @@ class Daemon {
         const std::string from = fmt::format("{}:{}", peer.address().to_string(), peer.port());
         if (nodes_.size() >= options_.max_nodes) {
             spdlog::warn("refused {}: {} nodes are running", from, nodes_.size());
-            return refuse(std::move(socket),
+            return refuse(io_, std::move(socket),
                           fmt::format("vsmpd runs {} nodes already, its limit", nodes_.size()));
         }
         socket.set_option(Tcp::no_delay{true}, code);

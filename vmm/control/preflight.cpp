@@ -124,8 +124,10 @@ Result<void> place_nodes(GuestConfig& guest, std::optional<unsigned> local_count
 
 Result<void> check_folders(const GuestConfig& placed) {
     const auto check = [](const std::string& folder, const std::string& what) -> Result<void> {
+        struct stat info {};
+        if (::stat(folder.c_str(), &info) != 0) return Error::from_errno(what);
+        if (!S_ISDIR(info.st_mode)) return Error{what + ": not a folder"};
         if (::access(folder.c_str(), W_OK | X_OK) != 0) return Error::from_errno(what);
-        if (!std::filesystem::is_directory(folder)) return Error{what + ": not a folder"};
         return {};
     };
     for (const NodeConfig& node : placed.nodes) {

@@ -1,14 +1,19 @@
 // vsmp-run, vsmpd and vsmpctl as programs, with fake nodes: how each way of ending looks from
 // outside, and that nothing is left behind.
 #include <dirent.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <net/if.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "program.hpp"
+#include "proto/fd.hpp"
 #include "test/skip.hpp"
 #include "test/vmm/boot/images.hpp"
 
@@ -247,6 +252,40 @@ TEST_F(RunTest, SignalWhileStartingLeavesNothing) {
     EXPECT_EQ(program.wait(), 6);
 }
 
+TEST_F(RunTest, SignalWhileItReadsItsFiles) {
+    const std::string fifo = dir_ / "fifo.xml";
+    ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+    Program program = run(fifo);
+    const UniqueFd never_written{::open(fifo.c_str(), O_WRONLY)};  // waits for the reader
+    program.signal(SIGTERM);
+    EXPECT_EQ(program.wait(), 6);
+    EXPECT_EQ(program.errors, "vsmp-run: info: stopped by signal 15\n");
+}
+
+TEST_F(RunTest, GuestThatDoesNotAnswerKeepsNobodyWaiting) {
+    Program program = run(guest());
+    ASSERT_TRUE(program.wait_for("ready"));
+    program.signal(SIGSTOP);
+    sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+    const std::string path = dir_ / "vsmp" / (name_ + ".sock");
+    ASSERT_LT(path.copy(address.sun_path, sizeof address.sun_path - 1), sizeof address.sun_path);
+    std::vector<UniqueFd> clients;  // until the socket's queue is full
+    do {
+        clients.emplace_back(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    } while (::connect(clients.back().get(), reinterpret_cast<const sockaddr*>(&address),
+                       sizeof address) == 0);
+    EXPECT_EQ(errno, EAGAIN);
+    Program status{{VSMPCTL, "status"}};
+    EXPECT_EQ(status.wait(), 1);
+    EXPECT_TRUE(has(status.errors, "does not answer")) << status.errors;
+    Program again = run(guest());
+    EXPECT_EQ(again.wait(), 2);
+    EXPECT_TRUE(has(again.errors, "is already running")) << again.errors;
+    program.signal(SIGCONT);
+    program.signal(SIGTERM);
+    EXPECT_EQ(program.wait(), 6);
+}
+
 TEST_F(RunTest, SignalStopsTheGuest) {
     Program program = run(guest());
     ASSERT_TRUE(program.wait_for("ready"));
@@ -261,7 +300,10 @@ TEST_F(RunTest, NodesDieWithAKilledVsmpRun) {
     program.signal(SIGKILL);
     EXPECT_EQ(program.wait(), -SIGKILL);
     EXPECT_TRUE(wait_for_no_nodes());
-    // Its socket is there still; the next run of the same guest takes it over.
+    // Its socket is there still, but is not taken for a guest; the next run of it takes it over.
+    Program status{{VSMPCTL, "status"}};
+    EXPECT_EQ(status.wait(), 1);
+    EXPECT_TRUE(has(status.errors, "no guest is running")) << status.errors;
     Program next = run(guest());
     ASSERT_TRUE(next.wait_for("ready")) << next.errors;
     next.type("off\n");
