@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <iostream>
+#include <memory>
 
 #include "cluster.hpp"
 
@@ -72,6 +74,24 @@ TEST(Simulation, NodesWithRoomForOnePageGetOn) {
         const Outcome outcome = Cluster{room_for_one_page(nodes)}.run();
         EXPECT_EQ(outcome.problem, "") << nodes << " nodes";
         EXPECT_GT(outcome.evicted, outcome.misses / 4) << nodes << " nodes";
+    }
+}
+
+// All write one page all the time: home serves those who wait in turn, and a hold is as long for
+// each of them.
+TEST(Simulation, APageThatAllWriteIsSharedFairly) {
+    for (const std::size_t nodes : {2, 4, 16, 64}) {
+        auto turns = std::make_shared<std::vector<std::uint64_t>>(nodes);
+        Options options{.events = 100'000, .nodes = nodes, .pages_per_node = 1, .think = 4us};
+        options.load = [turns](std::size_t vcpu) {
+            ++(*turns)[vcpu];
+            return Instruction{{0, Access::write}};
+        };
+        const Outcome outcome = Cluster{options}.run();
+        EXPECT_EQ(outcome.problem, "");
+        const std::uint64_t fair = outcome.instructions / nodes;
+        EXPECT_GT(fair, 0u) << nodes << " nodes";
+        EXPECT_GE(*std::ranges::min_element(*turns), fair / 2) << nodes << " nodes";
     }
 }
 
