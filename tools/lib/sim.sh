@@ -13,7 +13,7 @@ one_seed() { # SEED
 
 # Every model says how many states it visited; this is how many they are together.
 all_states() {
-    awk '/ states, .* transitions/ { for (i = 2; i <= NF; ++i) if ($i == "states,") n += $(i - 1), ++m }
+    awk '/ states, .* transitions/ { for (i = 2; i <= NF; ++i) if ($i == "states,") { n += $(i - 1); ++m } }
          END { if (m) printf "model checks: %d states in %d models\n", n, m }'
 }
 
