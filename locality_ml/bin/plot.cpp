@@ -3,77 +3,55 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
+#include "locality_ml/bin/svg.hpp"
+
 namespace vsmp::locality {
-namespace {
-
-constexpr std::array<const char*, 6> kColours{"#4c78a8", "#f58518", "#54a24b",
-                                              "#e45756", "#b279a2", "#9d755d"};
-
-std::string open_svg(double width, double height) {
-    return fmt::format(
-        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {0:.0f} {1:.0f}' "
-        "width='{0:.0f}' height='{1:.0f}' font-family='sans-serif' font-size='12'>\n"
-        "<rect width='100%' height='100%' fill='white'/>\n",
-        width, height);
-}
-std::string rectangle(double x, double y, double width, double height, const char* colour) {
-    return fmt::format("<rect x='{:.1f}' y='{:.1f}' width='{:.1f}' height='{:.1f}' fill='{}'/>\n",
-                       x, y, width, height, colour);
-}
-std::string text(double x, double y, const std::string& what, const char* anchor = "start") {
-    return fmt::format("<text x='{:.1f}' y='{:.1f}' text-anchor='{}'>{}</text>\n", x, y, anchor,
-                       what);
-}
-
-}  // namespace
-
 std::string plot_rows(std::span<const Row> rows) {
     constexpr double kTop = 40, kHeight = 260, kLeft = 50, kGroup = 96, kBar = 15;
     constexpr double kDecades = 2.3, kBelow = 0.3;  // from 10^-0.3 to 10^2
     const double width = kLeft + kGroup * static_cast<double>(rows.size()) + 20;
-    std::string svg = open_svg(width, kTop + kHeight + 40);
+    std::string picture = svg::open(width, kTop + kHeight + 40);
     const auto y_of = [&](double ratio) {
         const double log = std::clamp(std::log10(ratio) + kBelow, 0.0, kDecades);
         return kTop + kHeight * (1 - log / kDecades);
     };
     for (const double line : {0.5, 1.0, 2.0, 5.0, 10.0, 50.0, 100.0}) {
-        svg += fmt::format(
-            "<line x1='{:.0f}' x2='{:.0f}' y1='{:.1f}' y2='{:.1f}' "
-            "stroke='{}'/>\n",
-            kLeft, width - 10, y_of(line), y_of(line), line == 1.0 ? "black" : "#ddd");
-        svg += text(kLeft - 6, y_of(line) + 4, fmt::format("{:g}", line), "end");
+        picture +=
+            svg::line(kLeft, y_of(line), width - 10, y_of(line), line == 1.0 ? "black" : "#ddd");
+        picture += svg::text(kLeft - 6, y_of(line) + 4, fmt::format("{:g}", line), "end");
     }
     for (std::size_t r = 0; r < rows.size(); ++r) {
         const double x = kLeft + kGroup * static_cast<double>(r) + 8;
         for (std::size_t c = 0; c < rows[r].cells.size(); ++c) {
             const double y = y_of(rows[r].cells[c].ms / rows[r].best_fixed_ms());
-            svg += rectangle(x + kBar * static_cast<double>(c), y, kBar - 2, kTop + kHeight - y,
-                             kColours[c % kColours.size()]);
+            picture += svg::rectangle(x + kBar * static_cast<double>(c), y, kBar - 2,
+                                      kTop + kHeight - y, svg::kColours[c % svg::kColours.size()]);
         }
-        svg += text(x + kGroup / 2 - 8, kTop + kHeight + 18, rows[r].workload, "middle");
+        picture += svg::text(x + kGroup / 2 - 8, kTop + kHeight + 18, rows[r].workload, "middle");
     }
     for (std::size_t c = 0; !rows.empty() && c < rows[0].cells.size(); ++c) {
         const double x = kLeft + 120 * static_cast<double>(c);
-        svg += rectangle(x, 10, 12, 12, kColours[c % kColours.size()]);
-        svg += text(x + 16, 20, rows[0].cells[c].policy);
+        picture += svg::rectangle(x, 10, 12, 12, svg::kColours[c % svg::kColours.size()]);
+        picture += svg::text(x + 16, 20, rows[0].cells[c].policy);
     }
-    return svg + "</svg>\n";
+    return picture + svg::close();
 }
 
 std::string plot_run(const RecordedRun& run) {
     constexpr double kLeft = 60, kWidth = 900, kTrack = 60;
     constexpr std::size_t kSlices = 300;
     const double height = kTrack * static_cast<double>(run.vcpus.size()) + 60;
-    std::string svg = open_svg(kLeft + kWidth + 20, height);
+    std::string picture = svg::open(kLeft + kWidth + 20, height);
     Instant begin = Instant::max();
     for (const RecordedVcpu& vcpu : run.vcpus)
         if (!vcpu.needs.empty()) begin = std::min(begin, vcpu.needs.front().when);
     const double length = std::max(static_cast<double>(run.length.count()), 1.0);
     for (std::size_t i = 0; i < run.vcpus.size(); ++i) {
         const double base = kTrack * static_cast<double>(i + 1) + 20;
-        svg += text(kLeft - 6, base - kTrack / 2, fmt::format("vCPU {}", i), "end");
+        picture += svg::text(kLeft - 6, base - kTrack / 2, fmt::format("vCPU {}", i), "end");
         std::array<double, kSlices> waited{};
         std::array<NodeId, kSlices> node{};
         for (const Need& need : run.vcpus[i].needs) {
@@ -86,16 +64,18 @@ std::string plot_run(const RecordedRun& run) {
         for (std::size_t s = 0; s < kSlices; ++s) {
             if (waited[s] == 0) continue;
             const double share = std::min(waited[s] / (length / kSlices), 1.0);
-            svg += rectangle(kLeft + kWidth * static_cast<double>(s) / kSlices,
-                             base - share * (kTrack - 14), kWidth / kSlices, share * (kTrack - 14),
-                             kColours[node[s].value() % kColours.size()]);
+            picture += svg::rectangle(kLeft + kWidth * static_cast<double>(s) / kSlices,
+                                      base - share * (kTrack - 14), kWidth / kSlices,
+                                      share * (kTrack - 14),
+                                      svg::kColours[node[s].value() % svg::kColours.size()]);
         }
     }
-    svg += text(kLeft, height - 10,
-                fmt::format("0 to {:.0f} ms; height: share of the time waiting for pages; colour: "
-                            "the node it is on",
-                            length * 1e-6));
-    return svg + "</svg>\n";
+    picture += svg::text(
+        kLeft, height - 10,
+        fmt::format("0 to {:.0f} ms; height: share of the time waiting for pages; colour: "
+                    "the node it is on",
+                    length * 1e-6));
+    return picture + svg::close();
 }
 
 }  // namespace vsmp::locality
