@@ -164,10 +164,10 @@ end
 function vsmp.dissector(buffer, packet, root)
     packet.cols.protocol = "vsmp"
     local tree = root:add(vsmp, buffer())
-    if buffer:len() < HEADER or buffer(0, 1):uint() ~= 2 then
+    if buffer:len() < HEADER or buffer(0, 1):uint() ~= 3 then
         if buffer:len() >= 1 then tree:add(f.version, buffer(0, 1)) end
-        packet.cols.info = "not a frame of version 2"
-        tree:add_proto_expert_info(malformed, "not a frame of version 2")
+        packet.cols.info = "not a frame of version 3"
+        tree:add_proto_expert_info(malformed, "not a frame of version 3")
         return buffer:len()
     end
     add_header(buffer, tree)
