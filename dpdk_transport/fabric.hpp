@@ -34,12 +34,14 @@ struct PeerCounters {
     std::uint64_t frames_sent = 0, frames_received = 0;
     std::uint64_t bytes_sent = 0, bytes_received = 0;  // whole frames, without FCS
     std::uint64_t messages_sent = 0, messages_received = 0;
+    std::uint64_t needless = 0;  // retransmissions of what the peer had already
     std::uint64_t retransmissions = 0, duplicates = 0, out_of_order = 0, rejected = 0;
 
     PeerCounters& operator+=(const PeerCounters& o) {
         frames_sent += o.frames_sent, frames_received += o.frames_received;
         bytes_sent += o.bytes_sent, bytes_received += o.bytes_received;
         messages_sent += o.messages_sent, messages_received += o.messages_received;
+        needless += o.needless;
         retransmissions += o.retransmissions, duplicates += o.duplicates;
         out_of_order += o.out_of_order, rejected += o.rejected;
         return *this;

@@ -69,10 +69,15 @@ bool ethertype_is_ours(const FrameContext& context, ByteReader& reader) {
 }
 
 // Flags; all other bits are zero.
-constexpr std::uint8_t kHasChecksum = 1, kIsSealed = 2, kAnswerNow = 4;
+constexpr std::uint8_t kHasChecksum = 1, kIsSealed = 2, kAnswerNow = 4, kNamesDouble = 8,
+                       kPartOfAck = 16;
+constexpr std::uint8_t kAllFlags =
+    kHasChecksum | kIsSealed | kAnswerNow | kNamesDouble | kPartOfAck;
 
 std::uint8_t flags_of(const FrameContext& context, const FrameHeader& header) {
     unsigned flags = header.answer == AckUrgency::now ? kAnswerNow : 0;
+    if (header.doubled) flags |= kNamesDouble;
+    if (header.scope == AckScope::part) flags |= kPartOfAck;
     switch (context.integrity) {
         case Integrity::none:
             break;
@@ -104,11 +109,27 @@ bool consistent(const FrameHeader& header, std::size_t payload_size) {
         case FrameKind::probe:
             return header.mtu != 0;
         case FrameKind::ack:
-            return payload_size == 0 && header.mtu == 0;
+            return payload_size < kSelectiveReach / 8 && payload_size % sizeof(std::uint64_t) == 0 &&
+                   header.scope == AckScope::whole;
         case FrameKind::data:
             break;
     }
     return false;
+}
+
+std::uint16_t last_field(const FrameHeader& header) {
+    switch (header.kind) {
+        case FrameKind::data:
+            return header.total;
+        case FrameKind::ack:
+            return header.doubled.value_or(0);
+        case FrameKind::hello:
+        case FrameKind::welcome:
+        case FrameKind::probe:
+        case FrameKind::probe_ack:
+            break;
+    }
+    return header.mtu;
 }
 
 std::uint32_t checksum_of(ByteView header, ByteView payload) {
@@ -150,7 +171,7 @@ void encode_frame(const FrameContext& context, const MacAddress& destination,
     to.write(header.order);
     to.write(header.behind);
     to.write(header.offset);
-    to.write(header.kind == FrameKind::data ? header.total : header.mtu);
+    to.write(last_field(header));
     std::uint32_t checksum = 0;
     if (context.integrity == Integrity::checksum) {
         Checksum sum;
@@ -194,7 +215,7 @@ Raw read_rest(ByteReader& reader, FrameHeader& header) {
 // Flags and what they say about the frame; nothing when all is well.
 std::optional<NotOurs> protection_problem(const FrameContext& context, const Raw& raw,
                                           const DecodedFrame& decoded) {
-    if ((raw.flags & ~(kHasChecksum | kIsSealed | kAnswerNow)) != 0) return NotOurs::malformed;
+    if ((raw.flags & ~kAllFlags) != 0) return NotOurs::malformed;
     const bool has_checksum = (raw.flags & kHasChecksum) != 0;
     const bool is_sealed = (raw.flags & kIsSealed) != 0;
     if (is_sealed != (context.integrity == Integrity::sealed)) return NotOurs::unprotected;
@@ -203,6 +224,27 @@ std::optional<NotOurs> protection_problem(const FrameContext& context, const Raw
     if (has_checksum && checksum_of(decoded.authenticated, decoded.payload) != raw.checksum)
         return NotOurs::damaged;
     return std::nullopt;
+}
+
+// The two whose meaning depends on the kind.
+bool take_last_fields(const Raw& raw, FrameHeader& header) {
+    const bool names_double = (raw.flags & kNamesDouble) != 0;
+    if (names_double && header.kind != FrameKind::ack) return false;
+    if (header.kind == FrameKind::data) {
+        const auto channel = to_channel(raw.channel);
+        if (!channel) return false;
+        header.channel = *channel;
+        header.total = raw.total;
+        return true;
+    }
+    if (raw.channel != 0) return false;
+    if (header.kind != FrameKind::ack)
+        header.mtu = raw.total;
+    else if (names_double)
+        header.doubled = raw.total;
+    else if (raw.total != 0)
+        return false;
+    return true;
 }
 
 }  // namespace
@@ -237,17 +279,23 @@ DecodeResult decode_frame(const FrameContext& context, ByteView frame) {
 
     header.kind = *kind;
     header.answer = (raw.flags & kAnswerNow) != 0 ? AckUrgency::now : AckUrgency::may_wait;
-    if (header.kind == FrameKind::data) {
-        const auto channel = to_channel(raw.channel);
-        if (!channel) return NotOurs::malformed;
-        header.channel = *channel;
-        header.total = raw.total;
-    } else {
-        if (raw.channel != 0) return NotOurs::malformed;
-        header.mtu = raw.total;
-    }
-    if (!consistent(header, raw.length)) return NotOurs::malformed;
+    header.scope = (raw.flags & kPartOfAck) != 0 ? AckScope::part : AckScope::whole;
+    if (!take_last_fields(raw, header) || !consistent(header, raw.length))
+        return NotOurs::malformed;
     return decoded;
+}
+
+Acknowledgement acknowledgement_of(const FrameHeader& header, ByteView payload) {
+    Acknowledgement made{.below = header.acknowledged,
+                         .selective = {header.selective},
+                         .scope = header.scope,
+                         .held_back = std::chrono::microseconds(header.ack_delay_us),
+                         .doubled = header.doubled};
+    if (header.kind != FrameKind::ack) return made;
+    ByteReader reader{payload};
+    for (std::size_t word = 1; word < kSelectiveWords && !reader.at_end(); ++word)
+        made.selective[word] = reader.read<std::uint64_t>();
+    return made;
 }
 
 }  // namespace vsmp::fabric

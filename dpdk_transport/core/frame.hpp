@@ -9,6 +9,7 @@
 #include <optional>
 #include <variant>
 
+#include "dpdk_transport/core/acknowledgement.hpp"
 #include "dpdk_transport/core/mac.hpp"
 #include "dpdk_transport/fabric.hpp"
 #include "proto/bytes.hpp"
@@ -19,7 +20,7 @@ namespace vsmp::fabric {
 // IEEE 802 local experimental EtherType 1 (IEEE Std 802-2014, 9.2.4).
 inline constexpr std::uint16_t kEtherType = 0x88b5;
 inline constexpr std::uint16_t kVlanEtherType = 0x8100;  // IEEE Std 802.1Q
-inline constexpr std::uint8_t kProtocolVersion = 2;
+inline constexpr std::uint8_t kProtocolVersion = 3;
 
 namespace field {
 inline constexpr std::size_t kVersion = 14, kKind = 15, kFrom = 16, kTo = 17, kGuest = 18,
@@ -48,7 +49,7 @@ enum class FrameKind : std::uint8_t {
     hello = 1,  // "I am here; answer with a welcome"
     welcome,    // answer to a hello
     data,       // one message, or a segment of one
-    ack,        // acknowledgement alone
+    ack,        // acknowledgement alone; its payload: words 1 to 3 of what has arrived
     probe,      // padded to the size whose passage is asked about, or a sign of life
     probe_ack,  // it came
 };
@@ -68,6 +69,7 @@ struct FrameHeader {
 
     std::uint32_t acknowledged = 0;  // every sequence below this has arrived
     std::uint64_t selective = 0;     // bit i: acknowledged + 1 + i has arrived too
+    AckScope scope = AckScope::whole;
     std::uint16_t credit = 0;        // sequences below acknowledged + credit may be sent
     std::uint16_t ack_delay_us = 0;  // for how long the newest data frame has waited for this ack
 
@@ -82,6 +84,9 @@ struct FrameHeader {
     // hello, welcome: MTU of the port it left by. probe, probe_ack: Ethernet payload asked about.
     // On the wire in the place of `total`.
     std::uint16_t mtu = 0;
+
+    // ack: a sequence that came a second time, in the place of `total`, too.
+    std::optional<std::uint16_t> doubled;
 
     friend bool operator==(const FrameHeader&, const FrameHeader&) = default;
 };
@@ -131,6 +136,9 @@ struct ForeignVersion {
     std::uint8_t version = 0;
 };
 using DecodeResult = std::variant<DecodedFrame, NotOurs, ForeignVersion>;
+
+// What a decoded frame acknowledges; `payload` is its own, no longer sealed.
+Acknowledgement acknowledgement_of(const FrameHeader& header, ByteView payload);
 
 // Never reads outside `frame`. Bytes behind the payload are allowed: Ethernet pads short frames.
 DecodeResult decode_frame(const FrameContext& context, ByteView frame);

@@ -113,9 +113,8 @@ void Link::receive(std::size_t path_index, const FrameHeader& header, ByteView p
         if (header.kind != FrameKind::hello) ++counters_.rejected;
         return;
     }
-    if (send_.acknowledge(header.acknowledged, header.selective,
-                          std::chrono::microseconds(header.ack_delay_us),
-                          now) == SendWindow::Ack::impossible) {
+    if (send_.acknowledge(acknowledgement_of(header, payload), now) ==
+        SendWindow::Ack::impossible) {
         ++counters_.rejected;
         return;
     }
@@ -166,12 +165,12 @@ void Link::receive_data(std::size_t path, const FrameHeader& header, ByteView pa
     if (!is_new) {
         ++counters_.duplicates;
         ack_now_ = true;  // our acknowledgement may have been lost
+        doubled_ = static_cast<std::uint16_t>(header.sequence);
         return;
     }
-    if (arrival == Arrival::early) {
-        ++counters_.out_of_order;
-        ack_now_ = true;
-    }
+    if (arrival == Arrival::early) ++counters_.out_of_order;
+    // What comes out of order, and what fills a gap, the sender waits to hear of (RFC 5681, 4.2).
+    if (arrival == Arrival::early || receive_.has_gap()) ack_now_ = true;
     receive_.accept(header.sequence);
     streams_.accept(header, payload, [&](Channel channel, ByteView bytes) {
         ++counters_.messages_received;
@@ -322,13 +321,28 @@ void Link::fill_header(Instant now) {
     header.sender = identity_.incarnation;
     header.receiver = peer_;
     header.acknowledged = receive_.acknowledged();
-    header.selective = receive_.selective();
+    const Selective selective = receive_.selective();
+    header.selective = selective[0];
+    if (header.kind == FrameKind::ack)
+        fill_ack(selective);
+    else if (std::any_of(selective.begin() + 1, selective.end(), [](auto w) { return w != 0; }))
+        header.scope = AckScope::part;
     header.credit = static_cast<std::uint16_t>(receive_.credit());
     if (owed_ > 0) {
         const auto us =
             std::chrono::duration_cast<std::chrono::microseconds>(now - newest_data_at_).count();
         header.ack_delay_us = static_cast<std::uint16_t>(std::clamp<std::int64_t>(us, 0, 0xffff));
     }
+}
+
+// What no other frame has room for.
+void Link::fill_ack(const Selective& selective) {
+    std::size_t words = kSelectiveWords;
+    while (words > 1 && selective[words - 1] == 0) --words;
+    ByteWriter writer{plan_.selective};
+    for (std::size_t i = 1; i < words; ++i) writer.write(selective[i]);
+    plan_.outgoing.payload = writer.written();
+    plan_.outgoing.header.doubled = doubled_;
 }
 
 const Link::Outgoing* Link::next(Instant now, PathMask blocked) {
@@ -347,8 +361,14 @@ void Link::transmitted(Instant now) {
         return;
     }
     if (plan_.frame) send_.transmitted(*plan_.frame, plan_.outgoing.path, now);
+    const FrameHeader& header = plan_.outgoing.header;
+    if (header.kind != FrameKind::ack && (doubled_ || (owed_ > 0 && header.scope == AckScope::part))) {
+        ack_now_ = true;
+        return;
+    }
     owed_ = 0;
     ack_now_ = false;
+    doubled_.reset();
 }
 
 bool Link::something_to_send() const {
@@ -377,6 +397,7 @@ std::optional<Instant> Link::next_deadline() const {
 PeerCounters Link::counters() const {
     PeerCounters counters = counters_;
     counters.retransmissions = send_.retransmissions();
+    counters.needless = send_.needless();
     counters.rejected += streams_.broken();
     return counters;
 }

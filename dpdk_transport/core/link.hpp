@@ -10,6 +10,7 @@
 // makes another Link, with another incarnation.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -97,6 +98,7 @@ class Link {
         Outgoing outgoing;
         std::optional<SendWindow::Frame> frame;
         std::optional<Path::Due> due;
+        std::array<std::byte, kSelectiveReach / 8> selective;  // of an ack: words 1 to 3
     };
 
     Path::LinkState link_state() const {
@@ -118,6 +120,7 @@ class Link {
     bool plan_data(PathMask blocked);
     bool plan_ack(PathMask blocked, Instant now);
     void fill_header(Instant now);
+    void fill_ack(const Selective& selective);
     bool something_to_send() const;
     std::string peer_name() const;
 
@@ -144,6 +147,7 @@ class Link {
     Instant owed_since_{};
     Instant newest_data_at_{};
     bool ack_now_ = false;
+    std::optional<std::uint16_t> doubled_;  // a sequence that came again: an ack has to say so
 };
 
 }  // namespace vsmp::fabric

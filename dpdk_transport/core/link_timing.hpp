@@ -12,9 +12,12 @@ struct LinkTiming {
     Duration hello_interval = std::chrono::milliseconds(20);  // while connecting
     // A peer that has not answered for so long is lost. Zero: wait for ever.
     Duration connect_timeout = std::chrono::seconds(60);
-    // Retransmission, in nanoseconds between these bounds; round_trip.hpp.
+    // Retransmission timeouts; round_trip.hpp. No shorter than rto_floor at first, which moves
+    // between rto_min and rto_floor_max with what timeouts turn out to have been good for.
     Duration rto_initial = std::chrono::milliseconds(100);
-    Duration rto_min = std::chrono::milliseconds(2);
+    Duration rto_min = std::chrono::microseconds(100);
+    Duration rto_floor = std::chrono::milliseconds(2);
+    Duration rto_floor_max = std::chrono::milliseconds(16);
     Duration rto_max = std::chrono::milliseconds(500);
     // Longest wait of an acknowledgement for data to ride on. A frame of its own wakes the peer for
     // nothing, in the middle of what it was doing with the data.
@@ -27,9 +30,12 @@ struct LinkTiming {
     Duration probe_interval = std::chrono::milliseconds(20);
     Duration probe_interval_max = std::chrono::milliseconds(200);
 
-    // Frames in flight to one peer; a power of two. As many as a selective acknowledgement covers:
-    // what arrived beyond that is not known, and a lost retransmission not found but by a timeout.
-    std::size_t window = 64;
+    // Frames in flight to one peer.
+    std::size_t flight = 64;
+    // Sequences from the oldest that is missing on: frames that wait for it at the receiver are not
+    // in flight any more, and others go on. A power of two, at most kSelectiveReach: what arrived
+    // beyond that could not be told.
+    std::size_t window = 256;
     std::size_t high_water = 512;    // messages waiting beyond which the link is congested
     std::size_t queue_limit = 8192;  // messages waiting beyond which the link is given up
 };

@@ -4,11 +4,14 @@
 #include <cstdint>
 #include <vector>
 
+#include "dpdk_transport/core/acknowledgement.hpp"
+
 namespace vsmp::fabric {
 
 class ReceiveWindow {
   public:
-    // `size`: most sequences that may be granted at once; a power of two.
+    // `size`: most sequences that may be granted at once; a power of two, at most
+    // kSelectiveReach.
     explicit ReceiveWindow(std::size_t size);
 
     enum class Arrival : std::uint8_t {
@@ -26,13 +29,22 @@ class ReceiveWindow {
     std::size_t credit() const { return limit_ - next_; }
 
     std::uint32_t acknowledged() const { return next_; }
-    std::uint64_t selective() const;
+    Selective selective() const;
+    // Something before what has arrived is missing.
+    bool has_gap() const { return early_ > 0; }
 
   private:
-    std::size_t slot(std::uint32_t sequence) const { return sequence & (here_.size() - 1); }
+    std::size_t slot(std::uint32_t sequence) const { return sequence & (64 * here_.size() - 1); }
+    bool here(std::uint32_t sequence) const {
+        return (here_[slot(sequence) / 64] >> slot(sequence) % 64 & 1) != 0;
+    }
+    void flip(std::uint32_t sequence) {
+        here_[slot(sequence) / 64] ^= std::uint64_t{1} << slot(sequence) % 64;
+    }
 
-    std::vector<std::uint8_t> here_;  // by sequence modulo its size
-    std::size_t early_ = 0;           // how many are set
+    std::size_t size_;
+    std::vector<std::uint64_t> here_;  // bits by sequence, modulo their number
+    std::size_t early_ = 0;            // how many are set
     std::uint32_t next_ = 0;          // first sequence that is missing
     std::uint32_t limit_ = 0;         // first sequence that is not granted
 };

@@ -8,7 +8,7 @@ namespace {
 // After so many urgent segments one of bulk goes, if one waits: urgent is first, not alone.
 constexpr std::size_t kUrgentPerBulk = 16;
 // Free messages that keep their buffer.
-constexpr std::size_t kWarmBuffers = 64;
+constexpr std::size_t kWarmBuffers = 256;
 
 }  // namespace
 

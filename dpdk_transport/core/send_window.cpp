@@ -6,21 +6,13 @@
 #include "dpdk_transport/core/sequence.hpp"
 
 namespace vsmp::fabric {
-namespace {
-
-constexpr std::uint64_t kTolerance = 3, kMostTolerance = 64;
-// Arrivals without a needless retransmission after which the tolerance is halved.
-constexpr std::uint32_t kCalm = 4096;
-
-}  // namespace
-
 SendWindow::SendWindow(const LinkTiming& timing, std::size_t paths)
     : timing_(timing),
       queue_(timing.queue_limit),
       ring_(timing.window),
-      paths_(paths, PathUse{timing}),
-      tolerance_(kTolerance) {
-    VSMP_CHECK(std::has_single_bit(timing.window), "window is not a power of two");
+      paths_(paths, PathUse{timing}) {
+    VSMP_CHECK(std::has_single_bit(timing.window) && timing.window <= kSelectiveReach,
+               "size of a window");
 }
 
 bool SendWindow::push(Channel channel, ByteView head, ByteView body) {
@@ -31,16 +23,24 @@ void SendWindow::clear() {
     queue_.clear();
     first_ = next_;
     lost_ = 0;
-    for (PathUse& path : paths_) path.in_flight = 0;
+    overtaken_until_.reset();
+    for (PathUse& path : paths_) path.in_flight = path.asked = 0;
 }
 
 void SendWindow::grant(std::uint32_t limit) {
     if (sequence_distance(limit_, limit) > 0) limit_ = limit;
 }
 
+std::size_t SendWindow::flying() const {
+    std::size_t sum = 0;
+    for (const PathUse& path : paths_) sum += path.in_flight;
+    return sum;
+}
+
 std::size_t SendWindow::room() const {
     const auto granted = static_cast<std::size_t>(std::max(0, sequence_distance(next_, limit_)));
-    return std::min(granted, ring_.size() - (next_ - first_));
+    const std::size_t in_flight = std::min(flying(), timing_.flight);
+    return std::min({granted, ring_.size() - (next_ - first_), timing_.flight - in_flight});
 }
 
 std::optional<SendWindow::Frame> SendWindow::next(std::size_t largest) const {
@@ -54,7 +54,7 @@ std::optional<SendWindow::Frame> SendWindow::next(std::size_t largest) const {
     const std::size_t left = room();
     if (left == 0) return std::nullopt;
     // An eighth of what may be in flight is for what must not wait behind bulk.
-    const std::size_t reserve = (left + (next_ - first_)) / 8;
+    const std::size_t reserve = (left + flying()) / 8;
     const auto admit = left > reserve ? SendQueue::Admit::all : SendQueue::Admit::all_but_bulk;
     const auto segment = queue_.next(admit, largest);
     if (!segment) return std::nullopt;
@@ -93,23 +93,44 @@ void SendWindow::transmitted(const Frame& sent, std::size_t path_index, Instant 
     }
     frame.state = State::flying;
     frame.path = static_cast<std::uint8_t>(path_index);
-    frame.sent_at = now;
-    frame.transmission = ++path.transmissions;
-    ++frame.times_sent;
+    frame.sent = path.reordering.transmit(now);
+    if (++frame.times_sent > 1) ++path.asked;
+}
+
+void SendWindow::leave_flight(const InFlight& frame) {
+    PathUse& path = paths_[frame.path];
+    --path.in_flight;
+    if (frame.times_sent > 1) --path.asked;
 }
 
 void SendWindow::lose(std::uint32_t sequence, Cause cause) {
     InFlight& frame = at(sequence);
+    leave_flight(frame);
     frame.state = State::lost;
     frame.cause = cause;
-    --paths_[frame.path].in_flight;
     if (lost_++ == 0 || sequence_distance(lost_from_, sequence) < 0) lost_from_ = sequence;
 }
 
-void SendWindow::retransmission_was_needless(const InFlight& frame) {
-    if (frame.cause != Cause::overtaken) return;
-    tolerance_ = std::min(2 * tolerance_, kMostTolerance);
-    calm_ = 0;
+// The peer names a sequence that it had already. What was sent again for nothing tells how to wait.
+void SendWindow::came_again(std::uint16_t low_bits) {
+    const auto back = static_cast<std::uint16_t>(next_ - low_bits);
+    if (back == 0 || back > ring_.size()) return;
+    InFlight& frame = at(next_ - back);
+    if (frame.times_sent < 2 || frame.was_needless) return;
+    frame.was_needless = true;
+    ++needless_;
+    PathUse& path = paths_[frame.path];
+    switch (frame.cause) {
+        case Cause::overtaken:
+            path.reordering.was_late();
+            return;
+        case Cause::timeout:
+            // Otherwise perhaps only the acknowledgement was lost.
+            if (frame.answer == Answer::odd) path.round_trip.timeout_was_needless();
+            return;
+        case Cause::moved:
+            return;
+    }
 }
 
 void SendWindow::arrived(InFlight& frame, Instant now, News& news) {
@@ -119,95 +140,118 @@ void SendWindow::arrived(InFlight& frame, Instant now, News& news) {
     if (frame.state == State::lost)
         --lost_;
     else
-        --path.in_flight;
-    const Duration age = now - frame.sent_at;
+        leave_flight(frame);
+    const Duration age = now - frame.sent.at;
+    const bool again = frame.times_sent > 1;
+    if (again && !path.round_trip.plausible(age)) frame.answer = Answer::odd;
     // An answer sooner than any round trip belongs to an earlier transmission.
-    const bool earlier = frame.times_sent > 1 && age < path.round_trip.shortest();
-    if (earlier) retransmission_was_needless(frame);
-    if (!earlier) {
-        path.newest_arrived = std::max(path.newest_arrived, frame.transmission);
+    if (!again || age >= path.round_trip.shortest()) {
+        if (news.scope == AckScope::whole) path.reordering.arrived(frame.sent);
+        if (again && frame.cause == Cause::timeout && frame.answer == Answer::prompt)
+            path.round_trip.timeout_was_needed();
         path.timer_start = path.last_progress = now;
         path.timeouts = 0;
         path.round_trip.progress();
     }
-    if (frame.times_sent == 1 && (!news.sample || news.sample->sent_at < frame.sent_at))
-        news.sample = frame;
+    if (!again && (!news.sample || news.sample->sent.at < frame.sent.at)) news.sample = frame;
     frame.state = State::arrived;
 }
 
 void SendWindow::take_news(const News& news, Duration held_back, Instant now) {
     if (news.sample && !news.filled_gap)
-        paths_[news.sample->path].round_trip.sample(now - news.sample->sent_at, held_back);
-    calm_ += news.count;
-    if (calm_ >= kCalm) {
-        tolerance_ = std::max(tolerance_ / 2, kTolerance);
-        calm_ = 0;
-    }
+        paths_[news.sample->path].round_trip.sample(now - news.sample->sent.at, held_back);
+    for (PathUse& path : paths_) path.reordering.calm(news.count);
     timeouts_in_a_row_ = 0;
     last_progress_ = now;
-    find_lost();
+    // Of what only a whole acknowledgement names nothing is known now.
+    if (news.scope == AckScope::whole) find_lost(now);
 }
 
-SendWindow::Ack SendWindow::acknowledge(std::uint32_t acknowledged, std::uint64_t selective,
-                                        Duration held_back, Instant now) {
-    const std::int32_t advance = sequence_distance(first_, acknowledged);
-    if (advance < 0) return Ack::nothing_new;  // an old one, overtaken
-    const std::uint32_t sent = next_ - first_;
-    if (static_cast<std::uint32_t>(advance) > sent) return Ack::impossible;
-    const std::uint32_t left = sent - static_cast<std::uint32_t>(advance);
-    if (selective != 0 && static_cast<std::uint32_t>(std::bit_width(selective)) >= left)
-        return Ack::impossible;
+bool SendWindow::possible(const Acknowledgement& told) const {
+    const std::uint32_t sent = next_ - first_, advance = told.below - first_;
+    if (advance > sent) return false;
+    std::uint32_t highest = 0;  // 1 more than the highest bit that is set
+    for (std::uint32_t word = 0; word < kSelectiveWords; ++word)
+        if (told.selective[word] != 0)
+            highest =
+                64 * word + static_cast<std::uint32_t>(std::bit_width(told.selective[word]));
+    return highest == 0 || highest < sent - advance;
+}
+
+SendWindow::Ack SendWindow::acknowledge(const Acknowledgement& told, Instant now) {
+    if (sequence_distance(first_, told.below) < 0) return Ack::nothing_new;  // overtaken
+    if (!possible(told)) return Ack::impossible;
 
     News news;
-    for (; first_ != acknowledged; ++first_) {
+    news.scope = told.scope;
+    for (; first_ != told.below; ++first_) {
         if (at(first_).state != State::arrived) arrived(at(first_), now, news);
         queue_.release(at(first_).segment);
     }
     if (sequence_distance(lost_from_, first_) > 0) lost_from_ = first_;
-    for (std::uint64_t bits = selective; bits != 0; bits &= bits - 1) {
-        const auto bit = static_cast<std::uint32_t>(std::countr_zero(bits));
-        InFlight& frame = at(first_ + 1 + bit);
-        if (frame.state != State::arrived) arrived(frame, now, news);
+    for (std::uint32_t word = 0; word < kSelectiveWords; ++word) {
+        for (std::uint64_t bits = told.selective[word]; bits != 0; bits &= bits - 1) {
+            const auto bit = static_cast<std::uint32_t>(std::countr_zero(bits));
+            InFlight& frame = at(first_ + 1 + 64 * word + bit);
+            if (frame.state != State::arrived) arrived(frame, now, news);
+        }
     }
+    if (told.doubled) came_again(*told.doubled);
     if (news.count == 0) return Ack::nothing_new;
-    take_news(news, held_back, now);
+    take_news(news, told.held_back, now);
     return Ack::progress;
 }
 
-void SendWindow::find_lost() {
+void SendWindow::find_lost(Instant now) {
+    overtaken_until_.reset();
     for (std::uint32_t sequence = first_; sequence != next_; ++sequence) {
         const InFlight& frame = at(sequence);
-        const std::uint64_t newest = paths_[frame.path].newest_arrived;
-        if (frame.state == State::flying && frame.transmission + tolerance_ <= newest)
-            lose(sequence, Cause::overtaken);
+        const PathUse& path = paths_[frame.path];
+        const bool overtaken = path.reordering.overtaken(frame.sent);
+        if (frame.state == State::flying && overtaken) {
+            const Instant lost_at = path.reordering.lost_at(frame.sent, path.round_trip);
+            if (lost_at <= now)
+                lose(sequence, Cause::overtaken);
+            else
+                overtaken_until_ =
+                    overtaken_until_ ? std::min(*overtaken_until_, lost_at) : lost_at;
+        }
         // On one path, what comes later was sent later.
-        if (paths_.size() == 1 && frame.times_sent == 1 && frame.transmission > newest) return;
+        if (paths_.size() == 1 && frame.times_sent == 1 && !overtaken) return;
     }
+}
+
+void SendWindow::time_out(std::size_t index, Instant now) {
+    PathUse& path = paths_[index];
+    std::optional<std::uint32_t> oldest;
+    for (std::uint32_t sequence = first_; sequence != next_; ++sequence) {
+        const InFlight& frame = at(sequence);
+        if (frame.state != State::flying || frame.path != index) continue;
+        if (!oldest || frame.sent.number < at(*oldest).sent.number) oldest = sequence;
+    }
+    VSMP_CHECK(oldest, "nothing is in flight");
+    // All of it went out after the timer was started.
+    path.timer_start = std::max(path.timer_start, at(*oldest).sent.at);
+    if (now < path.timeout_at()) return;
+    path.round_trip.back_off(path.urgency());
+    lose(*oldest, Cause::timeout);
+    path.reordering.probe();
+    ++path.timeouts;
+    ++timeouts_in_a_row_;
+    path.timer_start = now;
 }
 
 void SendWindow::tick(Instant now) {
-    for (std::size_t i = 0; i < paths_.size(); ++i) {
-        PathUse& path = paths_[i];
-        if (path.in_flight == 0 || now < path.timer_start + path.round_trip.timeout()) continue;
-        std::uint32_t oldest = first_;
-        while (at(oldest).state != State::flying || at(oldest).path != i) ++oldest;
-        lose(oldest, Cause::other);
-        // When this probe is acknowledged and others before it are not, they are lost too: leave
-        // the gap that find_lost() looks for.
-        path.transmissions += tolerance_;
-        path.round_trip.back_off();
-        ++path.timeouts;
-        ++timeouts_in_a_row_;
-        path.timer_start = now;
-    }
+    if (overtaken_until_ && now >= *overtaken_until_) find_lost(now);
+    for (std::size_t i = 0; i < paths_.size(); ++i)
+        if (paths_[i].in_flight > 0 && now >= paths_[i].timeout_at()) time_out(i, now);
 }
 
 std::optional<Instant> SendWindow::next_timeout() const {
-    std::optional<Instant> next;
+    std::optional<Instant> next = overtaken_until_;
     for (const PathUse& path : paths_) {
         if (path.in_flight == 0) continue;
-        const Instant at = path.timer_start + path.round_trip.timeout();
-        next = next ? std::min(*next, at) : at;
+        next = next ? std::min(*next, path.timeout_at()) : path.timeout_at();
     }
     return next;
 }
@@ -217,7 +261,7 @@ void SendWindow::abandon(std::size_t path, Instant now) {
     paths_[path].last_progress = now;
     for (std::uint32_t sequence = first_; sequence != next_; ++sequence)
         if (at(sequence).state == State::flying && at(sequence).path == path)
-            lose(sequence, Cause::other);
+            lose(sequence, Cause::moved);
 }
 
 std::optional<Instant> SendWindow::stuck_since() const {

@@ -1,10 +1,7 @@
 // The sending half of a link: messages waiting, frames in flight over one or several paths, what to
-// send again and when.
-//
-// A frame is lost when frames sent over the same path some transmissions later have arrived (RFC
-// 5681's three duplicate acknowledgements, counted in transmissions as RACK, RFC 8985, does with
-// times: that finds lost retransmissions, too), or when nothing came back over its path for a
-// retransmission timeout. Where frames overtake each other, more transmissions are waited for.
+// send again and when: RACK-TLP (RFC 8985), in reordering.hpp and round_trip.hpp. A frame is lost
+// when what was sent later over the same path has arrived, or when nothing came back over its path
+// for a timeout, which sends the oldest transmission again as a probe.
 #pragma once
 
 #include <array>
@@ -12,7 +9,9 @@
 #include <optional>
 #include <vector>
 
+#include "dpdk_transport/core/acknowledgement.hpp"
 #include "dpdk_transport/core/link_timing.hpp"
+#include "dpdk_transport/core/reordering.hpp"
 #include "dpdk_transport/core/round_trip.hpp"
 #include "dpdk_transport/core/send_queue.hpp"
 
@@ -43,11 +42,9 @@ class SendWindow {
     void transmitted(const Frame& frame, std::size_t path, Instant now);
 
     enum class Ack : std::uint8_t { progress, nothing_new, impossible };
-    // `impossible`: acknowledges what was never sent; nothing was changed. `held_back`: for how
-    // long the peer waited with it.
-    Ack acknowledge(std::uint32_t acknowledged, std::uint64_t selective, Duration held_back,
-                    Instant now);
-    // Declares the oldest frame of a path lost when its timeout is over.
+    // `impossible`: acknowledges what was never sent; nothing was changed.
+    Ack acknowledge(const Acknowledgement& told, Instant now);
+    // Finds what is lost as time passes.
     void tick(Instant now);
     std::optional<Instant> next_timeout() const;
 
@@ -58,11 +55,13 @@ class SendWindow {
     struct PathUse {
         explicit PathUse(const LinkTiming& timing) : round_trip(timing) {}
         RoundTrip round_trip;
-        std::size_t in_flight = 0;
-        std::uint64_t transmissions = 0;
-        std::uint64_t newest_arrived = 0;  // the count of transmissions when it was sent
-        std::size_t timeouts = 0;          // since the last progress
+        Reordering reordering;
+        std::size_t in_flight = 0, asked = 0;  // of them, those that want an answer at once
+        std::size_t timeouts = 0;              // since the last progress
         Instant timer_start{}, last_progress{};
+
+        AckUrgency urgency() const { return asked > 0 ? AckUrgency::now : AckUrgency::may_wait; }
+        Instant timeout_at() const { return timer_start + round_trip.timeout(urgency()); }
     };
     const PathUse& path(std::size_t index) const { return paths_[index]; }
     void sample(std::size_t path, Duration round_trip) {
@@ -74,37 +73,46 @@ class SendWindow {
     std::optional<Instant> stuck_since() const;
     std::size_t timeouts_in_a_row() const { return timeouts_in_a_row_; }
     std::uint64_t retransmissions() const { return retransmissions_; }
+    // Of those, what the peer had already.
+    std::uint64_t needless() const { return needless_; }
 
   private:
     enum class State : std::uint8_t { flying, lost, arrived };
-    enum class Cause : std::uint8_t { overtaken, other };  // of being lost
+    enum class Cause : std::uint8_t { overtaken, timeout, moved };  // of being lost
+    enum class Answer : std::uint8_t { prompt, odd };  // to a retransmission: perhaps to another
     struct InFlight {
         SendQueue::Segment segment;
         std::uint16_t order = 0, behind = 0;
         State state = State::flying;
-        Cause cause = Cause::other;
+        Cause cause = Cause::moved;
+        Answer answer = Answer::prompt;
         std::uint8_t path = 0;
         std::uint32_t times_sent = 0;
-        std::uint64_t transmission = 0;  // which of its path
-        Instant sent_at{};
+        bool was_needless = false;
+        Transmission sent;
     };
     // What one acknowledgement is news of.
     struct News {
         std::optional<InFlight> sample;  // newest of those sent once
         std::uint32_t count = 0;
         bool filled_gap = false;  // then others may have arrived long before
+        AckScope scope{};
     };
 
     InFlight& at(std::uint32_t sequence) { return ring_[sequence & (ring_.size() - 1)]; }
     const InFlight& at(std::uint32_t sequence) const {
         return ring_[sequence & (ring_.size() - 1)];
     }
+    std::size_t flying() const;
     std::size_t room() const;
+    bool possible(const Acknowledgement& told) const;
+    void leave_flight(const InFlight& frame);
     void lose(std::uint32_t sequence, Cause cause);
     void arrived(InFlight& frame, Instant now, News& news);
-    void retransmission_was_needless(const InFlight& frame);
+    void came_again(std::uint16_t low_bits);
     void take_news(const News& news, Duration held_back, Instant now);
-    void find_lost();
+    void find_lost(Instant now);
+    void time_out(std::size_t path, Instant now);
 
     LinkTiming timing_;
     SendQueue queue_;
@@ -115,11 +123,10 @@ class SendWindow {
     std::array<std::uint16_t, kStreams> order_{};
     std::size_t lost_ = 0;         // how many in flight are lost
     std::uint32_t lost_from_ = 0;  // none before this sequence is
-    std::uint64_t tolerance_;      // transmissions by which frames overtake each other
-    std::uint32_t calm_ = 0;       // arrivals since tolerance_ changed
+    std::optional<Instant> overtaken_until_;  // when more of what was overtaken is lost
     Instant last_progress_{};
     std::size_t timeouts_in_a_row_ = 0;
-    std::uint64_t retransmissions_ = 0;
+    std::uint64_t retransmissions_ = 0, needless_ = 0;
 };
 
 }  // namespace vsmp::fabric

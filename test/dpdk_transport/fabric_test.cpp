@@ -134,7 +134,7 @@ TEST(Fabric, NodeOfAnotherVersionIsNamed) {
     ports[1]->flush();
     EXPECT_TRUE(node->poll(Instant{1s}, [](NodeId, Channel, ByteView) {}));
     EXPECT_EQ(node->peer_state(NodeId{1}), PeerState::lost);
-    EXPECT_EQ(node->peer_problem(NodeId{1}), "node 1 speaks protocol version 3, this node 2");
+    EXPECT_EQ(node->peer_problem(NodeId{1}), "node 1 speaks protocol version 4, this node 3");
 }
 
 TEST(Fabric, OnePortForEachPeer) {

@@ -138,7 +138,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Damage{"Cluster", field::kCluster, 9, NotOurs::other_cluster},
                     Damage{"LengthPastEnd", field::kLength, 5, NotOurs::malformed},
                     Damage{"LengthHuge", field::kLength + 1, 0xff, NotOurs::malformed},
-                    Damage{"UnknownFlag", field::kFlags, 8, NotOurs::malformed},
+                    Damage{"UnknownFlag", field::kFlags, 32, NotOurs::malformed},
+                    Damage{"DoubleNamedByData", field::kFlags, 8, NotOurs::malformed},
                     Damage{"Unsealed", field::kFlags, 2, NotOurs::unprotected},
                     Damage{"Channel", field::kChannel, 8, NotOurs::malformed},
                     Damage{"ChannelZero", field::kChannel, 0, NotOurs::malformed},
@@ -201,6 +202,31 @@ TEST(Frame, SealedPayloadIsLongerThanItSays) {
     EXPECT_EQ(decoded->authenticated.size(), kMtuOverhead);
     frame.pop_back();
     EXPECT_TRUE(std::holds_alternative<NotOurs>(decode_frame(receiver, frame)));
+}
+
+TEST(Frame, AckTellsAllThatArrivedAndWhatCameTwice) {
+    FrameHeader ack;
+    ack.kind = FrameKind::ack;
+    ack.from = NodeId{1};
+    ack.to = NodeId{2};
+    ack.sender = LinkIncarnation{1};
+    ack.receiver = LinkIncarnation{2};
+    ack.acknowledged = 7;
+    ack.selective = 5;
+    ack.doubled = 0xfffe;
+    const auto frame = encoded(ack, 16);
+    const auto result = decode(frame);
+    const auto* decoded = std::get_if<DecodedFrame>(&result);
+    ASSERT_NE(decoded, nullptr);
+    EXPECT_EQ(decoded->header, ack);
+    const Acknowledgement told = acknowledgement_of(decoded->header, decoded->payload);
+    EXPECT_EQ(told.below, 7u);
+    EXPECT_EQ(told.selective, (Selective{5, 0x5a5a5a5a5a5a5a5a, 0x5a5a5a5a5a5a5a5a, 0}));
+    EXPECT_EQ(told.doubled, 0xfffe);
+    for (std::size_t size : {7, 9, 32})
+        EXPECT_TRUE(std::holds_alternative<NotOurs>(decode(encoded(ack, size)))) << size;
+    ack.scope = AckScope::part;
+    EXPECT_TRUE(std::holds_alternative<NotOurs>(decode(encoded(ack, 0)))) << "nothing tells more";
 }
 
 TEST(Frame, HelloCarriesNothing) {

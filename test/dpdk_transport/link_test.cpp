@@ -1,90 +1,10 @@
-#include "dpdk_transport/core/link.hpp"
-
-#include <gtest/gtest.h>
-
+// A link over one path: handshake, reliability, order, loss of the peer.
 #include <algorithm>
-#include <string>
-#include <vector>
+
+#include "test/dpdk_transport/link_fixture.hpp"
 
 namespace vsmp::fabric {
 namespace {
-
-using namespace std::chrono_literals;
-
-ByteView view(const std::string& text) {
-    return std::as_bytes(std::span{text});
-}
-
-LinkTiming small_timing() {
-    LinkTiming timing;
-    timing.window = 16;
-    timing.high_water = 4;
-    timing.queue_limit = 6;
-    return timing;
-}
-
-// Two ends and a clock; frames go only when the test lets them.
-class LinkTest : public testing::Test {
-  protected:
-    struct Wire {
-        std::size_t path = 0;
-        FrameHeader header;
-        std::vector<std::byte> payload;
-    };
-    using Frames = std::vector<Wire>;
-
-    Frames sent_by(Link& link) {
-        Frames frames;
-        link.tick(now);
-        while (const Link::Outgoing* outgoing = link.next(now)) {
-            frames.push_back({outgoing->path,
-                              outgoing->header,
-                              {outgoing->payload.begin(), outgoing->payload.end()}});
-            link.transmitted(now);
-        }
-        return frames;
-    }
-    void give(Link& link, const Wire& frame) {
-        link.receive(frame.path, frame.header, frame.payload, now, [&](Channel, ByteView payload) {
-            std::string text;
-            for (std::byte byte : payload) text += static_cast<char>(byte);
-            got.push_back(text);
-        });
-    }
-    void give(Link& link, const Frames& frames) {
-        for (const Wire& frame : frames) give(link, frame);
-    }
-    // Until nobody has anything to say; what `passes` refuses is lost.
-    template <class Passes>
-    void settle(Link& left, Link& right, Passes passes) {
-        for (bool any = true; any;) {
-            any = false;
-            for (Link* from : {&left, &right}) {
-                for (const Wire& frame : sent_by(*from)) {
-                    any = true;
-                    if (passes(frame)) give(from == &left ? right : left, frame);
-                }
-            }
-        }
-    }
-    void settle(Link& left, Link& right) {
-        settle(left, right, [](const Wire&) { return true; });
-    }
-    void connect() {
-        settle(a, b);
-        ASSERT_EQ(a.state(), PeerState::up);
-        ASSERT_EQ(b.state(), PeerState::up);
-    }
-    void send(Link& link, const std::string& text, Channel channel = Channel::test) {
-        link.send(channel, view(text), {});
-    }
-
-    Instant now{1h};
-    LinkTiming timing = small_timing();
-    Link a{{NodeId{0}, NodeId{1}, LinkIncarnation{11}}, timing};
-    Link b{{NodeId{1}, NodeId{0}, LinkIncarnation{22}}, timing};
-    std::vector<std::string> got;
-};
 
 TEST_F(LinkTest, HandshakeSurvivesLostFrames) {
     sent_by(a);  // lost
@@ -166,13 +86,13 @@ TEST_F(LinkTest, LostFrameIsSentAgainAfterTheTimeoutWhichDoubles) {
     connect();
     send(a, "1");
     EXPECT_EQ(sent_by(a).size(), 1u);
-    now += timing.rto_min - 1ns;
+    now += timing.rto_floor - 1ns;
     EXPECT_TRUE(sent_by(a).empty());
     now += 1ns;
     const auto first_again = sent_by(a);
     ASSERT_EQ(first_again.size(), 1u);
     EXPECT_EQ(first_again[0].header.answer, AckUrgency::now);
-    now += 2 * timing.rto_min - 1ns;
+    now += 2 * timing.rto_floor - 1ns;
     EXPECT_TRUE(sent_by(a).empty());
     now += 1ns;
     const auto again = sent_by(a);
@@ -213,8 +133,8 @@ TEST_F(LinkTest, TimeoutFollowsTheRoundTripDownToItsFloor) {
     EXPECT_NEAR(static_cast<double>(a.round_trip(0) / 1us), 100, 5);
     send(a, "lost");
     sent_by(a);
-    EXPECT_EQ(a.next_deadline(), now + timing.rto_min);
-    now += timing.rto_min;
+    EXPECT_EQ(a.next_deadline(), now + timing.rto_floor);
+    now += timing.rto_floor;
     give(b, sent_by(a));
     give(a, sent_by(b));
     for (int i = 0; i < 60; ++i) exchange(8ms);
@@ -222,7 +142,7 @@ TEST_F(LinkTest, TimeoutFollowsTheRoundTripDownToItsFloor) {
     sent_by(a);
     ASSERT_TRUE(a.next_deadline().has_value());
     EXPECT_GE(*a.next_deadline() - now, 9ms);
-    EXPECT_LT(*a.next_deadline() - now, 15ms);
+    EXPECT_LT(*a.next_deadline() - now, 18ms) << "two round trips and a delayed answer";
 }
 
 TEST_F(LinkTest, BulkLeavesRoomInTheWindowForWhatIsUrgent) {
@@ -336,138 +256,6 @@ TEST_F(LinkTest, UrgentMessagesDoNotStarveBulk) {
     EXPECT_EQ(bulk - frames.begin(), 16);
 }
 
-TEST_F(LinkTest, LargeMessagesAreCutUpForASmallMtu) {
-    Link left{{NodeId{0}, NodeId{1}, LinkIncarnation{1}}, timing, {.mtus = {1500}}};
-    Link right{{NodeId{1}, NodeId{0}, LinkIncarnation{2}}, timing, {.mtus = {9000}}};
-    settle(left, right);
-    const std::string page(4112, 'p'), largest(kMaxPayload, 'l');
-    send(left, page, Channel::page);
-    send(left, largest, Channel::coherence);
-    auto frames = sent_by(left);
-    EXPECT_EQ(frames.size(), 7u + 3u);
-    for (const Wire& frame : frames) EXPECT_LE(frame.payload.size() + kMtuOverhead, 1500u);
-    std::ranges::reverse(frames);
-    give(right, frames);
-    ASSERT_EQ(got.size(), 2u);
-    EXPECT_EQ(got[0], page);
-    EXPECT_EQ(got[1], largest);
-}
-
-TEST_F(LinkTest, BothEndsAgreeOnTheMtuAndProveIt) {
-    connect();
-    EXPECT_EQ(a.path(0).mtu(), kLargestEthernetPayload);
-    EXPECT_FALSE(a.path(0).swallows_large_frames());
-    EXPECT_FALSE(a.next_deadline().has_value()) << "no probes once it is proven";
-    send(a, std::string(kMaxPayload, 'x'));
-    EXPECT_EQ(sent_by(a).size(), 1u);
-}
-
-TEST_F(LinkTest, PathThatSwallowsLargeFramesIsFoundAndUsedWithSmallerOnes) {
-    const auto carries = [&](const Wire& f) { return f.payload.size() + kMtuOverhead <= 4600; };
-    settle(a, b, carries);
-    EXPECT_EQ(a.path(0).mtu(), 4500u);
-    EXPECT_FALSE(a.path(0).swallows_large_frames()) << "perhaps only a lost probe";
-    const Instant start = now;
-    while (!a.path(0).swallows_large_frames() && now < start + 2s) {
-        now = std::max(now, *a.next_deadline());
-        settle(a, b, carries);
-    }
-    EXPECT_TRUE(a.path(0).swallows_large_frames());
-    EXPECT_EQ(a.path(0).agreed_mtu(), kLargestEthernetPayload);
-    send(a, std::string(4112, 'p'));
-    EXPECT_EQ(sent_by(a).size(), 1u) << "a page fits";
-    // Repaired.
-    now += 6s;
-    settle(a, b);
-    EXPECT_FALSE(a.path(0).swallows_large_frames());
-    EXPECT_EQ(a.path(0).mtu(), kLargestEthernetPayload);
-}
-
-// Two links between two nodes.
-class TwoPaths : public LinkTest {
-  protected:
-    void SetUp() override {
-        timing.window = 64;
-        timing.high_water = 64;
-        timing.queue_limit = 256;
-        left.emplace(LinkIdentity{NodeId{0}, NodeId{1}, LinkIncarnation{1}}, timing, both);
-        right.emplace(LinkIdentity{NodeId{1}, NodeId{0}, LinkIncarnation{2}}, timing, both);
-        settle(*left, *right);
-        for (std::size_t i : {0, 1}) ASSERT_EQ(left->path(i).state(), Path::State::alive);
-    }
-    static bool uses(const Frames& frames, std::size_t path) {
-        return std::ranges::any_of(frames, [&](const Wire& f) { return f.path == path; });
-    }
-
-    LinkPaths both{.mtus = {9000, 9000}};
-    std::optional<Link> left, right;
-};
-
-TEST_F(TwoPaths, ShareTheTraffic) {
-    for (int i = 0; i < 20; ++i) send(*left, "x");
-    const auto frames = sent_by(*left);
-    EXPECT_EQ(std::ranges::count_if(frames, [](const Wire& f) { return f.path == 0; }), 10);
-}
-
-TEST_F(TwoPaths, OneThatIsBlockedIsLeftOut) {
-    for (int i = 0; i < 3; ++i) send(*left, "x");
-    left->tick(now);
-    for (int i = 0; i < 3; ++i) {
-        const Link::Outgoing* outgoing = left->next(now, 0b01);
-        ASSERT_NE(outgoing, nullptr);
-        EXPECT_EQ(outgoing->path, 1u);
-        left->transmitted(now);
-    }
-    EXPECT_EQ(left->next(now, 0b11), nullptr);
-}
-
-TEST_F(TwoPaths, TrafficLeavesADeadOneWithin50Ms) {
-    const auto cut = [](const Wire& f) { return f.path == 1; };
-    std::size_t sent = 0;
-    const auto trickle = [&](Duration for_so_long, auto passes) {
-        for (const Instant end = now + for_so_long; now < end; now += 500us) {
-            send(*left, std::to_string(sent++));
-            settle(*left, *right, passes);
-        }
-    };
-    trickle(20ms, [](const Wire&) { return true; });
-    ASSERT_EQ(got.size(), sent);
-    trickle(50ms, cut);
-    EXPECT_EQ(left->path(0).state(), Path::State::suspect);
-    EXPECT_EQ(got.size(), sent) << "nothing lost, nothing late";
-    for (std::size_t i = 0; i < got.size(); ++i) EXPECT_EQ(got[i], std::to_string(i));
-    // It comes back by itself.
-    trickle(300ms, [](const Wire&) { return true; });
-    EXPECT_EQ(left->path(0).state(), Path::State::alive);
-    EXPECT_EQ(got.size(), sent);
-}
-
-TEST_F(TwoPaths, TheLastOneIsNeverGivenUp) {
-    send(*left, "1");
-    const Instant start = now;
-    while (now < start + 3s) {
-        now = std::max(now + 1us, *left->next_deadline());
-        sent_by(*left);
-    }
-    EXPECT_TRUE(left->path(0).state() == Path::State::alive ||
-                left->path(1).state() == Path::State::alive);
-    EXPECT_EQ(left->state(), PeerState::up);
-    now += 500ms;
-    settle(*left, *right);
-    EXPECT_EQ(got, std::vector<std::string>{"1"});
-}
-
-TEST_F(TwoPaths, SecondOneIsFoundLater) {
-    Link l{{NodeId{0}, NodeId{1}, LinkIncarnation{5}}, timing, both};
-    Link r{{NodeId{1}, NodeId{0}, LinkIncarnation{6}}, timing, both};
-    settle(l, r, [](const Wire& f) { return f.path == 0; });
-    EXPECT_EQ(l.state(), PeerState::up);
-    EXPECT_EQ(l.path(1).state(), Path::State::unknown);
-    now += 1s;
-    settle(l, r);
-    EXPECT_EQ(l.path(1).state(), Path::State::alive);
-}
-
 TEST_F(LinkTest, FullQueueEndsTheLinkAndSaysSo) {
     connect();
     for (int i = 0; i < 6; ++i) send(a, "x");
@@ -526,7 +314,7 @@ TEST_F(LinkTest, AcknowledgementOfWhatWasNeverSentIsRejected) {
     frames[0].header.selective = 1;
     give(a, frames);
     EXPECT_EQ(a.counters().rejected, 2u);
-    EXPECT_EQ(a.next_deadline(), sent_at + timing.rto_min) << "still in flight";
+    EXPECT_EQ(a.next_deadline(), sent_at + timing.rto_floor) << "still in flight";
 }
 
 TEST_F(LinkTest, AnotherProtocolVersionIsNamed) {
@@ -535,7 +323,7 @@ TEST_F(LinkTest, AnotherProtocolVersionIsNamed) {
     EXPECT_EQ(a.state(), PeerState::connecting) << "damaged, perhaps";
     a.receive_foreign(7);
     EXPECT_EQ(a.state(), PeerState::lost);
-    EXPECT_EQ(a.problem(), "node 1 speaks protocol version 7, this node 2");
+    EXPECT_EQ(a.problem(), "node 1 speaks protocol version 7, this node 3");
 }
 
 TEST_F(LinkTest, AnotherProtocolVersionDoesNotHarmALinkThatIsUp) {
@@ -598,13 +386,15 @@ TEST_F(LinkTest, PeerThatIsHeardButGetsNothingIsNamed) {
         now += timing.ack_delay;
         for (Wire frame : sent_by(a)) {
             // Only the acknowledgement gets through.
-            frame.header = FrameHeader{.kind = FrameKind::ack,
-                                       .from = frame.header.from,
-                                       .to = frame.header.to,
-                                       .sender = frame.header.sender,
-                                       .receiver = frame.header.receiver,
-                                       .acknowledged = frame.header.acknowledged,
-                                       .credit = frame.header.credit};
+            FrameHeader ack;
+            ack.kind = FrameKind::ack;
+            ack.from = frame.header.from;
+            ack.to = frame.header.to;
+            ack.sender = frame.header.sender;
+            ack.receiver = frame.header.receiver;
+            ack.acknowledged = frame.header.acknowledged;
+            ack.credit = frame.header.credit;
+            frame.header = ack;
             give(b, frame);
         }
     }

@@ -1,4 +1,4 @@
--- Wireshark dissector of vsmp's frames (docs/PROTOCOL.md, "The frame"; version 2).
+-- Wireshark dissector of vsmp's frames (docs/PROTOCOL.md, "The frame"; version 3).
 -- tshark -X lua_script:tools/wireshark/vsmp.lua -r FILE, or copy into Wireshark's plugin folder.
 
 local vsmp = Proto("vsmp", "vsmp fabric")
@@ -34,6 +34,10 @@ local f = {
     has_checksum = ProtoField.bool("vsmp.flags.checksum", "Checksum", 8, nil, 0x01),
     sealed = ProtoField.bool("vsmp.flags.sealed", "Sealed", 8, nil, 0x02),
     answer_now = ProtoField.bool("vsmp.flags.answer_now", "Answer now", 8, nil, 0x04),
+    names_double = ProtoField.bool("vsmp.flags.names_double", "Names a duplicate", 8, nil, 0x08),
+    part_of_ack = ProtoField.bool("vsmp.flags.part_of_ack", "More has arrived than is said", 8, nil,
+                                  0x10),
+    doubled = ProtoField.uint16("vsmp.doubled", "Came again (low 16 bits of the sequence)"),
     channel = ProtoField.uint8("vsmp.channel", "Channel", base.DEC, channels),
     length = ProtoField.uint16("vsmp.length", "Payload length"),
     sequence = ProtoField.uint32("vsmp.sequence", "Sequence"),
@@ -115,6 +119,8 @@ local function add_header(buffer, tree)
     flags:add(f.has_checksum, buffer(24, 1))
     flags:add(f.sealed, buffer(24, 1))
     flags:add(f.answer_now, buffer(24, 1))
+    flags:add(f.names_double, buffer(24, 1))
+    flags:add(f.part_of_ack, buffer(24, 1))
     tree:add(f.channel, buffer(25, 1))
     tree:add_le(f.length, buffer(26, 2))
     tree:add_le(f.sequence, buffer(28, 4))
@@ -128,7 +134,9 @@ local function add_header(buffer, tree)
     local kind = buffer(1, 1):uint()
     if kind == KIND_DATA then
         tree:add_le(f.total, buffer(54, 2))
-    elseif kind ~= KIND_ACK then
+    elseif kind == KIND_ACK then
+        tree:add_le(f.doubled, buffer(54, 2))
+    else
         tree:add_le(f.mtu, buffer(54, 2))
     end
     tree:add_le(f.checksum, buffer(56, 4))
@@ -156,10 +164,10 @@ end
 function vsmp.dissector(buffer, packet, root)
     packet.cols.protocol = "vsmp"
     local tree = root:add(vsmp, buffer())
-    if buffer:len() < HEADER or buffer(0, 1):uint() ~= 2 then
+    if buffer:len() < HEADER or buffer(0, 1):uint() ~= 3 then
         if buffer:len() >= 1 then tree:add(f.version, buffer(0, 1)) end
-        packet.cols.info = "not a frame of version 2"
-        tree:add_proto_expert_info(malformed, "not a frame of version 2")
+        packet.cols.info = "not a frame of version 3"
+        tree:add_proto_expert_info(malformed, "not a frame of version 3")
         return buffer:len()
     end
     add_header(buffer, tree)
