@@ -31,11 +31,11 @@ void must(const Result<void>& result, std::string_view why) {
 }  // namespace
 
 Broker::Broker(NodeId self, HomeMap homes, coherence::HoldLimits holds, GuestMemory& memory,
-               UserfaultFd& userfault, std::uint64_t memory_limit)
+               PageMapper& mapper, std::uint64_t memory_limit)
     : self_(self),
       table_(self, std::move(homes)),
       memory_(memory),
-      userfault_(userfault),
+      mapper_(mapper),
       holds_(holds),
       resident_(table_, *this, memory_limit) {}
 
@@ -120,7 +120,7 @@ void Broker::mark_populated(PageNumber first, std::uint64_t count) {
 }
 
 void Broker::unmap(PageNumber page) {
-    must(userfault_.unmap(page), "sample a page");
+    must(mapper_.unmap(page), "sample a page");
     table_.set(page, PageFlag::mapped, false);
 }
 
@@ -203,7 +203,7 @@ void Broker::perform(PageNumber page, const Action& action) {
         case ActionKind::map_shared:
             populate(page);
             if (table_.has(page, PageFlag::on_touch)) return;
-            must(userfault_.map_read_only(page), "map a page for reading");
+            must(mapper_.map_read_only(page), "map a page for reading");
             table_.set(page, PageFlag::mapped, true);
             return;
         case ActionKind::map_exclusive:
@@ -211,12 +211,12 @@ void Broker::perform(PageNumber page, const Action& action) {
             return;
         case ActionKind::revoke_write:
             if (table_.has(page, PageFlag::mapped))
-                must(userfault_.forbid_write(page), "revoke writing");
+                must(mapper_.forbid_write(page), "revoke writing");
             return;
         case ActionKind::revoke_all:
             ++counters_.invalidations;
             if (table_.has(page, PageFlag::mapped))
-                must(userfault_.unmap(page), "take a page away");
+                must(mapper_.unmap(page), "take a page away");
             table_.set(page, PageFlag::mapped, false);
             return;
         case ActionKind::take_home:
@@ -320,7 +320,7 @@ void Broker::map_exclusive(PageNumber page) {
     if (table_.has(page, PageFlag::mapped)) {
         // Read-only until now. Should the PTE have gone meanwhile, whoever waits faults anew and
         // comes here with the flag unset.
-        must(userfault_.allow_write(page), "allow writing");
+        must(mapper_.allow_write(page), "allow writing");
         return;
     }
     const std::uint64_t count = fault_around(page);
@@ -328,7 +328,7 @@ void Broker::map_exclusive(PageNumber page) {
         populate(PageNumber{page.value() + i});
         table_.set(PageNumber{page.value() + i}, PageFlag::mapped, true);
     }
-    must(userfault_.map_writable(page, count), "map pages for writing");
+    must(mapper_.map_writable(page, count), "map pages for writing");
 }
 
 void Broker::populate(PageNumber page) {

@@ -60,7 +60,7 @@ class Broker : private coherence::MemoryKeeper {
     // All references outlive the broker. `memory_limit`: pages that may be resident here, more than
     // are homed here; 0: no limit.
     Broker(NodeId self, HomeMap homes, coherence::HoldLimits holds, GuestMemory& memory,
-           UserfaultFd& userfault, std::uint64_t memory_limit = 0);
+           PageMapper& mapper, std::uint64_t memory_limit = 0);
     // How other nodes are reached; before the first event. Without it the guest has one node.
     void attach(fabric::Fabric* fabric) { fabric_ = fabric; }
     void set_observer(BrokerObserver* observer) { observer_ = observer; }
@@ -130,7 +130,7 @@ class Broker : private coherence::MemoryKeeper {
     NodeId self_;
     coherence::PageTable table_;
     GuestMemory& memory_;
-    UserfaultFd& userfault_;
+    PageMapper& mapper_;
     fabric::Fabric* fabric_ = nullptr;
     BrokerObserver* observer_ = nullptr;
     coherence::HoldTable holds_;

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 
+#include "page_fault_broker/io/page_mapper.hpp"
 #include "proto/fd.hpp"
 #include "proto/ids.hpp"
 
@@ -20,7 +21,7 @@ struct Userfault {
     pid_t thread = 0;  // who waits, as gettid(2) tells it
 };
 
-class UserfaultFd {
+class UserfaultFd final : public PageMapper {
   public:
     // Watches `guest` (the guest mapping: base of page 0) for missing, minor and write-protect
     // faults. On an older kernel the error says which version is needed.
@@ -31,15 +32,11 @@ class UserfaultFd {
     // Faults that were raised since the last call, at most `out.size()`; never blocks.
     Result<std::size_t> read(std::span<Userfault> out);
 
-    // All of these take pages that are in the page cache, are idempotent and wake whoever waits.
-    Result<void> map_read_only(PageNumber page);
-    Result<void> map_writable(PageNumber first, std::uint64_t count = 1);
-    // From read-only to writable.
-    Result<void> allow_write(PageNumber page);
-    // From writable to read-only. Wakes nobody.
-    Result<void> forbid_write(PageNumber page);
-    // No access; the page stays in the page cache. Wakes nobody.
-    Result<void> unmap(PageNumber page);
+    Result<void> map_read_only(PageNumber page) override;
+    Result<void> map_writable(PageNumber first, std::uint64_t count = 1) override;
+    Result<void> allow_write(PageNumber page) override;
+    Result<void> forbid_write(PageNumber page) override;
+    Result<void> unmap(PageNumber page) override;
     // Lets whoever waits for the page try again.
     Result<void> wake(PageNumber page);
 

@@ -9,6 +9,7 @@
 
 EMBED(avx)
 EMBED(bounce)
+EMBED(hotspot)
 EMBED(ipi)
 EMBED(latency)
 EMBED(scan)
@@ -23,6 +24,7 @@ ByteView micro_program(std::string_view name) {
     if (name == #known) return {micro_##known##_begin, micro_##known##_end}
     CHOOSE(avx);
     CHOOSE(bounce);
+    CHOOSE(hotspot);
     CHOOSE(ipi);
     CHOOSE(latency);
     CHOOSE(scan);

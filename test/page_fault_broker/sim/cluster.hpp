@@ -1,42 +1,61 @@
-// A cluster of nodes in simulated time: the product's step functions and HoldTable, driven the way
-// the broker drives them, with random programs, delays, wake-ups and moves of vCPUs. Everything
-// follows from the options; the same options give the same run.
+// A cluster in simulated time: the product's Broker on each node, whole, over page-table entries
+// that are simulated (mappings.hpp), memory that is real, and a network (network.hpp); vCPUs that
+// run instructions, fault, are woken, and leave for other nodes in between. Everything follows from
+// the options; the same options give the same run.
 //
-// Memory is a version number per page and node. After each event the pages it touched are checked:
-// one writer or many readers, none of them with old contents, directory and nodes of one mind.
+// Checked after each event: at most one writer, and no reader beside a writer; a page that a vCPU
+// may use has what was written last; no node has more resident pages than its limit. In the end:
+// every instruction is over and nothing is on its way.
 #pragma once
 
 #include <cstdint>
-#include <deque>
-#include <map>
+#include <memory>
 #include <optional>
 #include <queue>
 #include <random>
+#include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
-#include "page_fault_broker/core/hold_table.hpp"
-#include "page_fault_broker/core/home_page.hpp"
-#include "page_fault_broker/core/local_page.hpp"
+#include "load.hpp"
+#include "mappings.hpp"
+#include "network.hpp"
+#include "page_fault_broker/io/broker.hpp"
 
 namespace vsmp::coherence::sim {
 
 // Faults put in on purpose, to see that the simulation finds them.
-enum class Mutation : std::uint8_t { none, forget_sharer, no_hold };
+enum class Mutation : std::uint8_t {
+    none,
+    forget_sharer,      // a node acknowledges an invalidation and goes on reading
+    lose_invalidation,  // an invalidation does not arrive
+    grant_before_acks,  // a writer does not wait for the acks
+    lose_dirty_page,    // a page that comes home from a node short of memory has lost its contents
+    revalidate_old,     // a provider says that an old copy is good without looking
+    no_hold,            // every hold is over at once
+    exceed_limit,       // nodes take one page more than they may
+};
+
+enum class NetworkKind : std::uint8_t { masked, fabrics };
 
 struct Options {
     std::uint64_t seed = 1;
     std::uint64_t events = 20'000;  // vCPUs start no more instructions after so many
     std::size_t nodes = 3;
-    std::size_t vcpus_per_node = 2;
-    std::size_t pages = 8;
-    std::size_t most_pages_at_once = 4;  // of one instruction
-    double ships = 0.01;                 // chance that a vCPU moves instead of faulting
-    Duration network = std::chrono::microseconds(20);   // a message takes up to so long
+    std::size_t vcpus_per_node = 1;
+    std::size_t pages_per_node = 4;      // homed at each
+    std::size_t most_pages_at_once = 1;  // of one instruction of the random load
+    std::size_t spare_pages = 0;         // a node's limit is so much more than its home; 0: none
+    double ships = 0;                    // chance that a vCPU moves instead of faulting
+    double prefetches = 0;               // that a fault is followed by a prefetch of some page
+    NetworkKind network = NetworkKind::masked;
+    Wire wire = {};
     Duration reaction = std::chrono::microseconds(10);  // a fault or wake-up takes up to so long
     Duration hold = std::chrono::microseconds(50);
     Duration think = std::chrono::microseconds(100);  // between instructions, up to so long
     Mutation mutation = Mutation::none;
+    Load load = {};           // empty: random
     bool trace = false;  // every event to stderr
 };
 // Sizes and delays drawn from the seed.
@@ -44,8 +63,11 @@ Options random_options(std::uint64_t seed);
 
 struct Outcome {
     std::string problem;  // empty: none
-    std::uint64_t events = 0;
-    std::uint64_t instructions = 0;
+    std::uint64_t events = 0, instructions = 0;
+    std::uint64_t misses = 0;  // pages or permissions obtained from elsewhere
+    std::uint64_t evicted = 0, revalidated = 0;
+    Traffic traffic;
+    std::vector<Duration> waits;  // of vCPUs, from a fault that needs another node to its answer
     Duration longest_instruction{};
     Duration duration{};  // simulated
 };
@@ -53,44 +75,26 @@ struct Outcome {
 class Cluster {
   public:
     explicit Cluster(const Options& options);
+    ~Cluster();
     Outcome run();
 
   private:
-    struct Touch {
-        std::size_t page;
-        Access access;
-    };
     struct Vcpu {
         std::size_t node = 0;
-        std::vector<Touch> instruction;  // empty: between two
-        Instant began;                   // the instruction
+        Instruction instruction;  // empty: between two
+        Instant began;            // the instruction
         std::optional<std::size_t> waits_for;
+        Instant waits_since;
         std::uint64_t turn = 0;  // an attempt scheduled before the vCPU's last change is void
+        bool waits_remote = false;
     };
-    struct Page {
-        LocalPage local;
-        std::uint64_t version = 0;
-        std::vector<std::size_t> claimants;  // vCPUs, see ActionKind::start_hold
-    };
-    struct Node {
-        std::vector<Page> pages;
-        HoldTable holds;
-        std::optional<Instant> timer;
-    };
-    struct Sent {
-        Message message;
-        std::uint64_t version = 0;
-    };
-    struct Link {
-        std::deque<Sent> sent;
-        Instant last_arrival;
-    };
+    struct Node;
     struct Event {
-        enum class Kind : std::uint8_t { attempt, report_fault, deliver, hold_timer };
+        enum class Kind : std::uint8_t { attempt, fault, timer };
         Instant when{};
         std::uint64_t number = 0;  // orders what happens at the same time
         Kind kind{};
-        std::size_t a = 0, b = 0;  // vCPU, vCPU, from and to, node
+        std::size_t a = 0;  // vCPU; node of a timer
         std::uint64_t turn = 0;
         Touch fault{};
         std::size_t node = 0;  // where the fault happened
@@ -100,44 +104,46 @@ class Cluster {
     };
 
     void schedule(Duration delay, Event event);
+    void schedule_attempt(std::size_t vcpu, Duration delay);
     Duration up_to(Duration longest);
     std::size_t below(std::size_t limit);
+    bool chance(double p);
 
+    void step();
     void perform(const Event& event);
     void attempt(std::size_t vcpu);
     void execute(std::size_t vcpu);
-    void start_instruction(Vcpu& vcpu);
     void ship(std::size_t vcpu);
-    void schedule_attempt(std::size_t vcpu, Duration delay);
-    void report_fault(std::size_t vcpu, std::size_t node, Touch fault);
-    void deliver(std::size_t from, std::size_t to);
-    void directory(std::size_t node, const Message& message);
-    void local(std::size_t node, std::size_t page, const LocalEvent& event, std::uint64_t version);
-    void send(std::size_t from, std::size_t to, const Message& message);
-    void wake(std::size_t node, std::size_t page);
-    void start_hold(std::size_t node, std::size_t page, const std::vector<std::size_t>& claimants);
-    void end_hold(std::size_t node, std::size_t page);
-    void expire_holds(std::size_t node);
-    void set_timer(std::size_t node);
-
-    void check(std::size_t page);
+    void report_fault(const Event& event);
+    void deliver(std::size_t to, NodeId from, ByteView payload);
+    // What arrives in place of the message; false: nothing.
+    bool mutate(std::size_t to, Message& message);
+    void wake(const Mapped& mapped);
+    void settle(std::size_t node);  // after each call of its broker
+    void check_page(const Mapped& mapped);
+    void check_limit(std::size_t node);
     void check_end();
     void fail(const std::string& problem);
     void trace(const Event& event) const;
-
-    NodeId home_of(std::size_t page) const;
+    std::uint64_t limit() const {
+        return options_.spare_pages == 0 ? 0 : options_.pages_per_node + options_.spare_pages;
+    }
+    std::size_t pages() const { return options_.nodes * options_.pages_per_node; }
+    bool over() const;
+    std::uint64_t& word(std::size_t node, std::size_t page);
 
     Options options_;
     std::mt19937_64 random_;
     Instant now_{};
     std::uint64_t next_number_ = 0;
     std::priority_queue<Event, std::vector<Event>, std::greater<>> queue_;
-    std::vector<Node> nodes_;
-    std::vector<HomePage> homes_;
-    std::vector<std::uint64_t> written_;  // last version, by page
+    Mappings mappings_;
+    std::unique_ptr<Network> network_;
+    std::vector<std::unique_ptr<Node>> nodes_;
+    std::vector<std::uint64_t> written_;  // last value, by page
+    std::uint64_t next_value_ = 0;
     std::vector<Vcpu> vcpus_;
-    std::vector<std::vector<Link>> links_;  // by sender and receiver
-    std::vector<std::size_t> touched_;      // pages to check after this event
+    std::set<std::pair<std::size_t, std::size_t>> offers_;  // node and page, for revalidate_old
     Outcome outcome_;
 };
 

@@ -1,69 +1,131 @@
-// The seeded simulation. --seed=S runs that seed only, --events=N makes runs longer, --trace shows
-// every event. A failure tells how to see it again.
+// The seeded simulation. --seed=S runs that seed only, --seeds=N that many, --events=N makes runs
+// longer (the nightly form: --seeds=1000 --events=100000), --trace shows every event. A failure
+// tells how to see it again.
 #include <gtest/gtest.h>
 #include <CLI/CLI.hpp>
 
 #include <iostream>
-#include <numeric>
 
 #include "cluster.hpp"
 
 namespace vsmp::coherence::sim {
 namespace {
 
+using namespace std::chrono_literals;
+
 struct Flags {
-    std::uint64_t seed = 0;  // 0: seeds 1 to kSeeds
+    std::uint64_t seed = 0;  // 0: seeds 1 to `seeds`
+    std::uint64_t seeds = 96;
     std::uint64_t events = 20'000;
     bool trace = false;
 };
 Flags flags;  // of main(), for the tests below
-constexpr std::uint64_t kSeeds = 40;
 
 TEST(Simulation, KeepsMemoryCoherentAndEveryInstructionEnds) {
-    std::uint64_t events = 0, instructions = 0;
-    Duration longest{};
+    Outcome sum;
+    std::size_t most_nodes = 0;
     const std::uint64_t first = flags.seed ? flags.seed : 1;
-    const std::uint64_t last = flags.seed ? flags.seed : kSeeds;
+    const std::uint64_t last = flags.seed ? flags.seed : flags.seeds;
     for (std::uint64_t seed = first; seed <= last; ++seed) {
         Options options = random_options(seed);
         options.events = flags.events;
         options.trace = flags.trace;
+        most_nodes = std::max(most_nodes, options.nodes);
         const Outcome outcome = Cluster{options}.run();
         ASSERT_EQ(outcome.problem, "")
             << "see it again with --seed=" << seed << " --events=" << flags.events << " --trace";
-        EXPECT_GT(outcome.instructions, 0u);
-        events += outcome.events;
-        instructions += outcome.instructions;
-        longest = std::max(longest, outcome.longest_instruction);
+        EXPECT_GT(outcome.instructions, 0u) << "seed " << seed;
+        sum.events += outcome.events;
+        sum.instructions += outcome.instructions;
+        sum.misses += outcome.misses;
+        sum.evicted += outcome.evicted;
+        sum.revalidated += outcome.revalidated;
+        sum.longest_instruction = std::max(sum.longest_instruction, outcome.longest_instruction);
     }
-    std::cout << "    " << events << " events, " << instructions
-              << " instructions, the longest took "
-              << std::chrono::duration_cast<std::chrono::milliseconds>(longest).count()
-              << " ms of simulated time\n";
+    std::cout
+        << "    seeds " << first << " to " << last << ", up to " << most_nodes
+        << " nodes: " << sum.events << " events, " << sum.instructions << " instructions, "
+        << sum.misses << " misses, " << sum.evicted << " evictions, " << sum.revalidated
+        << " copies still good; the longest instruction took "
+        << std::chrono::duration_cast<std::chrono::milliseconds>(sum.longest_instruction).count()
+        << " ms of simulated time\n";
 }
 
 TEST(Simulation, IsTheSameEveryTime) {
-    const Outcome once = Cluster{random_options(7)}.run();
-    const Outcome again = Cluster{random_options(7)}.run();
-    EXPECT_EQ(once.events, again.events);
-    EXPECT_EQ(once.instructions, again.instructions);
-    EXPECT_EQ(once.longest_instruction, again.longest_instruction);
+    for (const std::uint64_t seed : {5, 7}) {  // over fabrics, and masked
+        const Outcome once = Cluster{random_options(seed)}.run();
+        const Outcome again = Cluster{random_options(seed)}.run();
+        EXPECT_EQ(once.events, again.events);
+        EXPECT_EQ(once.instructions, again.instructions);
+        EXPECT_EQ(once.longest_instruction, again.longest_instruction);
+    }
 }
 
-TEST(Simulation, FindsAForgottenSharer) {
-    Options options = random_options(1);
-    options.mutation = Mutation::forget_sharer;
-    EXPECT_EQ(Cluster{options}.run().problem, "a reader beside a writer");
+// One page beyond what a node is home of is the least that a limit may leave: every page that is
+// obtained takes the place of another.
+Options room_for_one_page(std::size_t nodes) {
+    return {.nodes = nodes, .pages_per_node = 3, .spare_pages = 1, .prefetches = 0.1};
 }
 
-TEST(Simulation, FindsAMissingHold) {
-    using namespace std::chrono_literals;
+TEST(Simulation, NodesWithRoomForOnePageGetOn) {
+    for (const std::size_t nodes : {2, 3, 4, 8, 16, 64}) {
+        const Outcome outcome = Cluster{room_for_one_page(nodes)}.run();
+        EXPECT_EQ(outcome.problem, "") << nodes << " nodes";
+        EXPECT_GT(outcome.evicted, outcome.misses / 4) << nodes << " nodes";
+    }
+}
+
+// What is broken on purpose has to be found, or silence means nothing.
+std::string problem_with(Mutation mutation, Options options) {
+    options.mutation = mutation;
+    return Cluster{options}.run().problem;
+}
+Options four_nodes() {
+    return {.nodes = 4, .vcpus_per_node = 2, .most_pages_at_once = 2, .wire = {.jitter = 20us}};
+}
+Options four_small_nodes() {
+    Options options = four_nodes();
+    options.spare_pages = 5;
+    return options;
+}
+
+TEST(SimulationMutations, TheClustersAreSoundWithoutOne) {
+    EXPECT_EQ(problem_with(Mutation::none, four_nodes()), "");
+    EXPECT_EQ(problem_with(Mutation::none, four_small_nodes()), "");
+}
+
+TEST(SimulationMutations, AForgottenSharerIsFound) {
+    EXPECT_EQ(problem_with(Mutation::forget_sharer, four_nodes()), "a reader beside a writer");
+}
+
+TEST(SimulationMutations, ALostInvalidationIsFound) {
+    EXPECT_EQ(problem_with(Mutation::lose_invalidation, four_nodes()),
+              "ends with a vCPU that waits for ever");
+}
+
+TEST(SimulationMutations, AGrantBeforeTheAcksIsFound) {
+    EXPECT_EQ(problem_with(Mutation::grant_before_acks, four_nodes()), "a reader beside a writer");
+}
+
+TEST(SimulationMutations, ALostDirtyPageIsFound) {
+    EXPECT_EQ(problem_with(Mutation::lose_dirty_page, four_small_nodes()),
+              "a node may use old contents");
+}
+
+TEST(SimulationMutations, RevalidationWithAnOldVersionIsFound) {
+    EXPECT_EQ(problem_with(Mutation::revalidate_old, four_nodes()), "a node may use old contents");
+}
+
+TEST(SimulationMutations, APageTooManyIsFound) {
+    EXPECT_EQ(problem_with(Mutation::exceed_limit, four_small_nodes()),
+              "more resident pages than the limit");
+}
+
+TEST(SimulationMutations, AMissingHoldIsFound) {
     Options options{.nodes = 6,
-                    .vcpus_per_node = 1,
-                    .pages = 12,
+                    .pages_per_node = 2,
                     .most_pages_at_once = 12,
-                    .ships = 0,
-                    .network = 2us,
+                    .wire = {.latency = 2us},
                     .reaction = 100us,
                     .hold = 120us,
                     .think = 0us};
@@ -71,15 +133,8 @@ TEST(Simulation, FindsAMissingHold) {
     options.mutation = Mutation::no_hold;
     const Outcome without = Cluster{options}.run();
     EXPECT_EQ(with.problem, "");
-    EXPECT_LT(100 * without.instructions, with.instructions)
+    EXPECT_LT(10 * without.instructions, with.instructions)
         << "so much work should not get done without holds";
-}
-
-TEST(Simulation, SixNodesThatFightOverTwoPagesComeToAnEnd) {
-    // With limits that differed by node and grew to a bound, this run went round for ever.
-    Options options = random_options(10);
-    options.events = 60'000;
-    EXPECT_EQ(Cluster{options}.run().problem, "");
 }
 
 }  // namespace
@@ -90,7 +145,8 @@ int main(int argc, char** argv) {
     CLI::App app{"Simulation of the coherence protocol"};
     auto& flags = vsmp::coherence::sim::flags;
     app.add_option("--seed", flags.seed, "run this seed only");
-    app.add_option("--events", flags.events, "events per run");
+    app.add_option("--seeds", flags.seeds, "so many seeds, from 1 on")->capture_default_str();
+    app.add_option("--events", flags.events, "events per run")->capture_default_str();
     app.add_flag("--trace", flags.trace, "show every event");
     CLI11_PARSE(app, argc, argv);
     return RUN_ALL_TESTS();

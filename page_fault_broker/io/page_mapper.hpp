@@ -1,0 +1,28 @@
+// What is done to the guest mapping of a page: UserfaultFd on a real host, something else where the
+// broker runs without one.
+#pragma once
+
+#include <cstdint>
+
+#include "proto/ids.hpp"
+#include "proto/result.hpp"
+
+namespace vsmp {
+
+// All of these take pages that are in the page cache, and are idempotent. Those that permit more
+// wake whoever waits for the page.
+class PageMapper {
+  public:
+    virtual ~PageMapper() = default;
+
+    virtual Result<void> map_read_only(PageNumber page) = 0;
+    virtual Result<void> map_writable(PageNumber first, std::uint64_t count) = 0;
+    // From read-only to writable.
+    virtual Result<void> allow_write(PageNumber page) = 0;
+    // From writable to read-only. Wakes nobody.
+    virtual Result<void> forbid_write(PageNumber page) = 0;
+    // No access; the page stays in the page cache. Wakes nobody.
+    virtual Result<void> unmap(PageNumber page) = 0;
+};
+
+}  // namespace vsmp
