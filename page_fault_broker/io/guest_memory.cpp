@@ -31,10 +31,12 @@ std::span<std::byte, kPageSize> GuestMemory::contents(PageNumber page) const {
     return alias_.bytes().subspan(page.value() * kPageSize).first<kPageSize>();
 }
 
-Result<void> GuestMemory::discard(PageNumber page) {
-    VSMP_CHECK(page.value() < page_count(), "page beyond guest RAM");
+Result<void> GuestMemory::discard(PageNumber first, std::uint64_t count) {
+    VSMP_CHECK(count <= page_count() && first.value() <= page_count() - count,
+               "pages beyond guest RAM");
     if (::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                    static_cast<off_t>(page.value() * kPageSize), kPageSize) != 0)
+                    static_cast<off_t>(first.value() * kPageSize),
+                    static_cast<off_t>(count * kPageSize)) != 0)
         return Error::from_errno("fallocate(FALLOC_FL_PUNCH_HOLE) of guest RAM");
     return {};
 }

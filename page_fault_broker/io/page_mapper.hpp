@@ -22,7 +22,7 @@ class PageMapper {
     // From writable to read-only. Wakes nobody.
     virtual Result<void> forbid_write(PageNumber page) = 0;
     // No access; the page stays in the page cache. Wakes nobody.
-    virtual Result<void> unmap(PageNumber page) = 0;
+    virtual Result<void> unmap(PageNumber first, std::uint64_t count) = 0;
 };
 
 }  // namespace vsmp

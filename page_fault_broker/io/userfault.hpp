@@ -36,7 +36,7 @@ class UserfaultFd final : public PageMapper {
     Result<void> map_writable(PageNumber first, std::uint64_t count = 1) override;
     Result<void> allow_write(PageNumber page) override;
     Result<void> forbid_write(PageNumber page) override;
-    Result<void> unmap(PageNumber page) override;
+    Result<void> unmap(PageNumber first, std::uint64_t count = 1) override;
     // Lets whoever waits for the page try again.
     Result<void> wake(PageNumber page);
 

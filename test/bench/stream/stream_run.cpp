@@ -50,12 +50,16 @@ double process_cpu_us() {
 // What one end has counted so far.
 struct Snapshot {
     BrokerCounters pages;
+    coherence::ReadAheadCounters ahead;
     fabric::PeerCounters traffic;
     double cpu_us = 0;
 
     static Snapshot of(NativeNode& node) {
         Snapshot snapshot;
-        node.with_broker([&](Broker& broker) { snapshot.pages = broker.counters(); });
+        node.with_broker([&](Broker& broker) {
+            snapshot.pages = broker.counters();
+            snapshot.ahead = broker.read_ahead_counters();
+        });
         snapshot.traffic = node.traffic();
         snapshot.cpu_us = process_cpu_us();
         return snapshot;
@@ -150,6 +154,8 @@ void End::add_costs(const Snapshot& before, const Snapshot& after) {
     add(costs.faults, before.pages.faults, after.pages.faults);
     add(costs.frames_sent, before.traffic.frames_sent, after.traffic.frames_sent);
     add(costs.frames_received, before.traffic.frames_received, after.traffic.frames_received);
+    add(costs.read_ahead, before.ahead.asked, after.ahead.asked);
+    add(costs.wasted, before.ahead.wasted, after.ahead.wasted);
     add(costs.messages_sent, before.traffic.messages_sent, after.traffic.messages_sent);
 }
 
@@ -157,7 +163,9 @@ Result<> End::loops(unsigned round) {
     const std::uint64_t plain = std::uint64_t{plan_.plain_mib} * kPagesPerMib;
     VSMP_TRY(meeting_.meet());
     if (is_writer()) {
+        node_->with_broker([](Broker& broker) { broker.set_read_ahead(0); });
         VSMP_TRY_ASSIGN(const Duration took, write_all(plain));
+        node_->with_broker([](Broker& broker) { broker.set_read_ahead(kMaxPrefetch); });
         found_.without[round] = per_second(plain, took);
     }
     VSMP_TRY(meeting_.meet());

@@ -42,8 +42,8 @@ Result<void> SimMapper::forbid_write(PageNumber page) {
     return {};
 }
 
-Result<void> SimMapper::unmap(PageNumber page) {
-    all_.set(node_, page.value(), Pte::none);
+Result<void> SimMapper::unmap(PageNumber first, std::uint64_t count) {
+    for (std::uint64_t i = 0; i < count; ++i) all_.set(node_, first.value() + i, Pte::none);
     return {};
 }
 

@@ -54,7 +54,7 @@ class SimMapper final : public PageMapper {
     Result<void> map_writable(PageNumber first, std::uint64_t count) override;
     Result<void> allow_write(PageNumber page) override;
     Result<void> forbid_write(PageNumber page) override;
-    Result<void> unmap(PageNumber page) override;
+    Result<void> unmap(PageNumber first, std::uint64_t count) override;
 
   private:
     Mappings& all_;
