@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "page_fault_broker/core/version.hpp"
-
 namespace vsmp {
 
 using coherence::Action;
@@ -85,24 +83,20 @@ void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Inst
 }
 
 void Broker::set_read_ahead(std::uint64_t pages) {
-    read_ahead_ = coherence::ReadAhead{std::min<std::uint64_t>(pages, kMaxPrefetch)};
+    read_ahead_ = coherence::ReadAhead{std::min(pages, kMaxReadAhead)};
 }
 
 void Broker::read_ahead(const Userfault& fault) {
-    const auto window = read_ahead_.on_fault(fault.page, fault.access);
-    if (!window) return;
+    const auto request = read_ahead_.on_fault(fault.page, fault.access);
+    if (!request) return;
     std::uint64_t count = 0;
-    bool any = false;
-    while (count < window->count && !(fabric_ && fabric_->congested())) {
-        const PageNumber page{window->first.value() + count};
-        const auto result = prefetch_one(page, window->access,
-                                         any ? MapAhead::at_once : MapAhead::on_touch);
-        if (result == Prefetched::not_possible) break;
-        any |= result == Prefetched::asked;
+    while (count < request->count && !(fabric_ && fabric_->congested())) {
+        const PageNumber page{request->first.value() + count};
+        const auto map = request->is_marker(page) ? MapAhead::on_touch : MapAhead::at_once;
+        if (prefetch_one(page, request->access, map) == Prefetched::not_possible) break;
         ++count;
     }
-    // Of pages that are here already there is no first use to be seen.
-    read_ahead_.on_asked(any ? count : 0);
+    read_ahead_.on_asked(count);
 }
 
 void Broker::prefetch(std::span<const PageNumber> pages, Access access, MapAhead map, Instant now) {
@@ -186,6 +180,7 @@ bool Broker::take(PageNumber page, coherence::Purpose purpose) {
 
 // Neighbours come and go together: one system call, and one flush of TLBs, for each run.
 void Broker::give_memory_back() {
+    if (!to_unmap_.empty() || !to_discard_.empty()) map_pending();
     for_each_run(to_unmap_, [&](PageNumber first, std::uint64_t count) {
         must(mapper_.unmap(first, count), "sample pages");
     });
@@ -268,18 +263,20 @@ void Broker::perform(PageNumber page, const Action& action) {
         case ActionKind::map_shared:
             populate(page);
             if (is_mapped_later(page)) return;
-            must(mapper_.map_read_only(page), "map a page for reading");
+            to_map_read_only_.push_back(page);
             table_.set(page, PageFlag::mapped, true);
             return;
         case ActionKind::map_exclusive:
             map_exclusive(page);
             return;
         case ActionKind::revoke_write:
+            map_pending();
             if (table_.has(page, PageFlag::mapped))
                 must(mapper_.forbid_write(page), "revoke writing");
             return;
         case ActionKind::revoke_all:
             ++counters_.invalidations;
+            map_pending();
             if (table_.has(page, PageFlag::mapped))
                 must(mapper_.unmap(page, 1), "take a page away");
             table_.set(page, PageFlag::mapped, false);
@@ -321,8 +318,10 @@ ByteView Broker::put_contents(Message& message) {
 void Broker::send(NodeId to, Message message) {
     const bool asks =
         message.kind == MessageKind::read_request || message.kind == MessageKind::write_request;
-    if (asks && table_.has(message.page, PageFlag::populated))
+    if (asks && table_.has(message.page, PageFlag::populated) && offers_.worthwhile()) {
         message.version = coherence::version_of(memory_.contents(message.page));
+        offers_.offered();
+    }
     if (to == self_) {
         loopback_.push_back(message);
         return;
@@ -348,7 +347,26 @@ void Broker::settle() {
     }
     resident_.work_ahead();
     give_memory_back();
+    if (!batching_) send_and_map();
+}
+
+void Broker::end_batch() {
+    batching_ = false;
+    send_and_map();
+}
+
+void Broker::send_and_map() {
+    map_pending();
     if (fabric_) outbox_.flush(*fabric_);
+}
+
+void Broker::map_pending() {
+    for_each_run(to_map_read_only_, [&](PageNumber first, std::uint64_t count) {
+        must(mapper_.map_read_only(first, count), "map pages for reading");
+    });
+    for_each_run(to_map_writable_, [&](PageNumber first, std::uint64_t count) {
+        must(mapper_.map_writable(first, count), "map pages for writing");
+    });
 }
 
 // Homes first: who waits for them may be what keeps this node waiting.
@@ -367,10 +385,14 @@ void Broker::store(PageNumber page, const Message& message, ByteView contents) {
     if (message.contents == Contents::same) {
         VSMP_CHECK(table_.has(page, PageFlag::populated), "no copy that could be good");
         ++counters_.revalidated;
+        offers_.accepted();
         return;
     }
     if (message.contents == Contents::page) {
-        std::memcpy(memory_.contents(page).data(), contents.data(), kPageSize);
+        if (table_.has(page, PageFlag::populated))
+            std::memcpy(memory_.contents(page).data(), contents.data(), kPageSize);
+        else
+            must(memory_.fill(page, contents), "fill a page");
         table_.set(page, PageFlag::populated, true);
         return;
     }
@@ -384,16 +406,17 @@ void Broker::map_exclusive(PageNumber page) {
     if (table_.has(page, PageFlag::mapped)) {
         // Read-only until now. Should the PTE have gone meanwhile, whoever waits faults anew and
         // comes here with the flag unset.
+        map_pending();
         must(mapper_.allow_write(page), "allow writing");
         return;
     }
     const std::uint64_t count = fault_around(page);
     for (std::uint64_t i = 0; i < count; ++i) {
         populate(PageNumber{page.value() + i});
+        to_map_writable_.push_back(PageNumber{page.value() + i});
         table_.set(PageNumber{page.value() + i}, PageFlag::mapped, true);
         table_.set(PageNumber{page.value() + i}, PageFlag::resting, false);
     }
-    must(mapper_.map_writable(page, count), "map pages for writing");
 }
 
 void Broker::populate(PageNumber page) {

@@ -15,6 +15,7 @@
 #include "page_fault_broker/core/page_table.hpp"
 #include "page_fault_broker/core/read_ahead.hpp"
 #include "page_fault_broker/core/resident_set.hpp"
+#include "page_fault_broker/core/version.hpp"
 #include "page_fault_broker/io/guest_memory.hpp"
 #include "page_fault_broker/io/outbox.hpp"
 #include "page_fault_broker/io/userfault.hpp"
@@ -56,6 +57,8 @@ enum class MapAhead : std::uint8_t { at_once, on_touch };
 
 // Pages that one call of Broker::prefetch() asks for at most.
 inline constexpr std::size_t kMaxPrefetch = 64;
+// Pages that are fetched ahead of one vCPU at most.
+inline constexpr std::uint64_t kMaxReadAhead = 256;
 
 class Broker : private coherence::MemoryKeeper {
   public:
@@ -66,7 +69,7 @@ class Broker : private coherence::MemoryKeeper {
     // How other nodes are reached; before the first event. Without it the guest has one node.
     void attach(fabric::Fabric* fabric) { fabric_ = fabric; }
     void set_observer(BrokerObserver* observer) { observer_ = observer; }
-    // Pages fetched ahead of a vCPU that goes through memory in order, at most kMaxPrefetch; 0: none.
+    // Pages fetched ahead of a vCPU that goes through memory in order, at most kMaxReadAhead; 0: none.
     void set_read_ahead(std::uint64_t pages);
 
     // Whether answering this fault needs another node.
@@ -82,6 +85,9 @@ class Broker : private coherence::MemoryKeeper {
     // A vCPU left before its fault was answered.
     void on_abandoned(coherence::Claimant claimant, Instant now);
     void on_message(NodeId from, ByteView payload, Instant now);
+    // Between these two calls messages and mappings are put together, to go out at the second.
+    void begin_batch() { batching_ = true; }
+    void end_batch();
     void on_timer(Instant now);
     std::optional<Instant> next_deadline() const { return holds_.next_deadline(); }
 
@@ -122,6 +128,8 @@ class Broker : private coherence::MemoryKeeper {
     bool attempt(const Starved& what);
     bool take(PageNumber page, coherence::Purpose purpose);
     void give_memory_back();
+    void map_pending();
+    void send_and_map();
     enum class Prefetched : std::uint8_t { asked, here_already, not_possible };
     Prefetched prefetch_one(PageNumber page, Access access, MapAhead map);
     void read_ahead(const Userfault& fault);
@@ -148,8 +156,9 @@ class Broker : private coherence::MemoryKeeper {
     BrokerObserver* observer_ = nullptr;
     coherence::HoldTable holds_;
     coherence::ResidentSet resident_;
-    coherence::ReadAhead read_ahead_{kMaxPrefetch};
+    coherence::ReadAhead read_ahead_{kMaxReadAhead};
     Outbox outbox_;
+    coherence::OfferMeter offers_;
     Instant now_{};  // of the event that is being handled
 
     std::vector<Waiting> waiting_;
@@ -157,6 +166,8 @@ class Broker : private coherence::MemoryKeeper {
     std::deque<coherence::Message> loopback_;  // of this node to itself, in order
     std::vector<PageNumber> unclaimed_;        // obtained, but whoever wanted it has left
     std::vector<PageNumber> expired_;
+    std::vector<PageNumber> to_map_read_only_, to_map_writable_;  // PageFlag::mapped already
+    bool batching_ = false;
     std::vector<PageNumber> to_unmap_, to_discard_;  // by the end of the call of the resident set
     BrokerCounters counters_;
 };

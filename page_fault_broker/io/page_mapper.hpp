@@ -15,7 +15,7 @@ class PageMapper {
   public:
     virtual ~PageMapper() = default;
 
-    virtual Result<void> map_read_only(PageNumber page) = 0;
+    virtual Result<void> map_read_only(PageNumber first, std::uint64_t count) = 0;
     virtual Result<void> map_writable(PageNumber first, std::uint64_t count) = 0;
     // From read-only to writable.
     virtual Result<void> allow_write(PageNumber page) = 0;

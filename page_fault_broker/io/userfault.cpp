@@ -87,8 +87,8 @@ Result<std::size_t> UserfaultFd::read(std::span<Userfault> out) {
     return count;
 }
 
-Result<void> UserfaultFd::map_read_only(PageNumber page) {
-    return resume(page, 1, kContinueModeWp);
+Result<void> UserfaultFd::map_read_only(PageNumber first, std::uint64_t count) {
+    return resume(first, count, kContinueModeWp);
 }
 
 Result<void> UserfaultFd::map_writable(PageNumber first, std::uint64_t count) {

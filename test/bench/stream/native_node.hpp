@@ -16,7 +16,7 @@ struct NativeNodeOptions {
     std::uint64_t limit = 0;           // pages that may be resident here; 0: none
     std::uint64_t guest = 1;           // tells clusters on one port apart
     Duration hold = std::chrono::microseconds(100);
-    Duration spin = Duration::zero();
+    Duration spin = std::chrono::microseconds(20);  // as of a real node
 };
 
 class NativeNode {

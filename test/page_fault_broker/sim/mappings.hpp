@@ -50,7 +50,7 @@ class SimMapper final : public PageMapper {
   public:
     SimMapper(Mappings& all, std::size_t node) : all_(all), node_(node) {}
 
-    Result<void> map_read_only(PageNumber page) override;
+    Result<void> map_read_only(PageNumber first, std::uint64_t count) override;
     Result<void> map_writable(PageNumber first, std::uint64_t count) override;
     Result<void> allow_write(PageNumber page) override;
     Result<void> forbid_write(PageNumber page) override;
