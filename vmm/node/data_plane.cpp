@@ -88,13 +88,19 @@ bool DataPlane::poll_fabric(Instant now) {
         }
         return false;
     }
+    const bool received = poll_fabric_once(now);
+    if (received) poll_fabric_once(now);  // what was answered leaves before anything else is done
+    if (!links_up_) watch_peers();
+    return received;
+}
+
+bool DataPlane::poll_fabric_once(Instant now) {
     broker_.begin_batch();
     const bool received =
         fabric_->poll(now, [&](NodeId from, fabric::Channel channel, ByteView payload) {
             deliver(from, channel, payload, now);
         });
     broker_.end_batch();
-    if (!links_up_) watch_peers();
     return received;
 }
 

@@ -124,6 +124,7 @@ class DataPlane {
 
     void run();
     bool poll_fabric(Instant now);
+    bool poll_fabric_once(Instant now);
     // `received`: frames came in this round.
     bool read_faults(Instant now, bool received);
     bool run_commands(Instant now);
