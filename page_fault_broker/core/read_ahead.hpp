@@ -2,12 +2,12 @@
 // pages to ask for before they get there. It knows nothing of policies and works with any.
 //
 // The second of two faults on neighbours starts a stream, with few pages ahead. Some of the pages
-// asked for are markers: of each request the first and every kMarkerEvery-th. A marker is not mapped
-// before it is touched, so its touch is a fault (that no other node hears of) and tells that what was
-// asked for is of use: twice as much shall be ahead from now on, and what is missing to that is asked
-// for. So several requests are under way at once, and neither node waits for the other. A stream that
-// is forgotten with pages unused has asked in vain, and new streams start with half as much; with
-// each touch of a marker they start with twice as much again.
+// asked for are markers: of each request the first and every kMarkerEvery-th. A marker is not
+// mapped before it is touched, so its touch is a fault (that no other node hears of) and tells that
+// what was asked for is of use: twice as much shall be ahead from now on, and what is missing to
+// that is asked for. So several requests are under way at once, and neither node waits for the
+// other. A stream that is forgotten with pages unused has asked in vain, and new streams start with
+// half as much; with each touch of a marker they start with twice as much again.
 //
 // Pure; bounded: so many streams, so many pages ahead.
 #pragma once

@@ -119,9 +119,9 @@ class ResidentSet {
     // PageFlag::queued: the page is in one of these four, by what it was when it came there.
     std::deque<PageNumber> active_copies_;
     std::deque<PageNumber> active_owned_;
-    std::deque<PageNumber> copies_;    // unmapped, to be dropped
-    std::deque<PageNumber> owned_;     // unmapped, to be released
-    std::uint64_t leaving_ = 0;        // offered, and not settled yet
+    std::deque<PageNumber> copies_;  // unmapped, to be dropped
+    std::deque<PageNumber> owned_;   // unmapped, to be released
+    std::uint64_t leaving_ = 0;      // offered, and not settled yet
     MemoryCounters counters_;
 };
 

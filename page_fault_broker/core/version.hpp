@@ -22,9 +22,7 @@ Version version_of(std::span<const std::byte, kPageSize> contents);
 class OfferMeter {
   public:
     // Asked before each offer.
-    bool worthwhile() {
-        return useless_ < kMany || ++useless_ % kOneOf == 0;
-    }
+    bool worthwhile() { return useless_ < kMany || ++useless_ % kOneOf == 0; }
     void offered() { useless_ = std::min(useless_ + 1, 2 * kMany); }
     void accepted() { useless_ = 0; }
 

@@ -69,7 +69,8 @@ class Broker : private coherence::MemoryKeeper {
     // How other nodes are reached; before the first event. Without it the guest has one node.
     void attach(fabric::Fabric* fabric) { fabric_ = fabric; }
     void set_observer(BrokerObserver* observer) { observer_ = observer; }
-    // Pages fetched ahead of a vCPU that goes through memory in order, at most kMaxReadAhead; 0: none.
+    // Pages fetched ahead of a vCPU that goes through memory in order, at most kMaxReadAhead; 0:
+    // none.
     void set_read_ahead(std::uint64_t pages);
 
     // Whether answering this fault needs another node.

@@ -140,7 +140,8 @@ TEST(CoherenceBundle, ComesApartInOrder) {
 
 TEST(CoherenceBundle, WhatIsCutOffIsNoMessage) {
     const auto whole = bundle_of({request(), grant()});
-    for (const std::size_t missing : {std::size_t{1}, kPageSize, kPageSize + kMessageHeaderSize - 1}) {
+    for (const std::size_t missing :
+         {std::size_t{1}, kPageSize, kPageSize + kMessageHeaderSize - 1}) {
         ByteView rest = ByteView{whole}.first(whole.size() - missing);
         EXPECT_TRUE(decode(take_message(rest), kPages, kNodes));
         EXPECT_FALSE(decode(take_message(rest), kPages, kNodes));

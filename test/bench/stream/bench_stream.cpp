@@ -39,7 +39,9 @@ int main(int argc, char** argv) {
         ->delimiter(',')
         ->transform(CLI::CheckedTransformer(
             std::map<std::string, PortKind>{{"veth", PortKind::veth}, {"vhost", PortKind::vhost}}));
-    app.add_option("--rounds", settings.plan.rounds)->check(CLI::Range(1, 64))->capture_default_str();
+    app.add_option("--rounds", settings.plan.rounds)
+        ->check(CLI::Range(1, 64))
+        ->capture_default_str();
     app.add_option("--limit", settings.plan.limit_mib, "of the node that writes, MiB")
         ->check(CLI::Range(4, 1024))
         ->capture_default_str();

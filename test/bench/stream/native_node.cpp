@@ -125,17 +125,16 @@ Result<std::unique_ptr<NativeNode>> NativeNode::start(const NativeNodeOptions& o
                                                       std::unique_ptr<fabric::Port> port) {
     const HomeMap homes{options.pages};
     VSMP_TRY_ASSIGN(GuestMemory memory, GuestMemory::create(homes.page_count()));
-    VSMP_TRY_ASSIGN(UserfaultFd userfault, UserfaultFd::watch({memory.guest_base(),
-                                                               homes.page_count() * kPageSize}));
+    VSMP_TRY_ASSIGN(UserfaultFd userfault,
+                    UserfaultFd::watch({memory.guest_base(), homes.page_count() * kPageSize}));
     std::vector<std::unique_ptr<fabric::Port>> ports;
     ports.push_back(std::move(port));
-    VSMP_TRY_ASSIGN(auto fabric,
-                    fabric::make_fabric({.self = options.self,
-                                         .node_count = options.pages.size(),
-                                         .guest = options.guest,
-                                         .incarnation = fabric::random_incarnation(),
-                                         .timing = {}},
-                                        std::move(ports)));
+    VSMP_TRY_ASSIGN(auto fabric, fabric::make_fabric({.self = options.self,
+                                                      .node_count = options.pages.size(),
+                                                      .guest = options.guest,
+                                                      .incarnation = fabric::random_incarnation(),
+                                                      .timing = {}},
+                                                     std::move(ports)));
     return std::unique_ptr<NativeNode>{std::make_unique<NativeNodeImpl>(
         options, std::move(memory), std::move(userfault), std::move(fabric))};
 }

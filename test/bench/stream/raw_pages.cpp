@@ -69,9 +69,9 @@ Result<> send_pages(fabric::Port& port, fabric::Meeting& meeting, const RawPages
     while (known < frames) {
         while (sent - lost < frames && sent - lost - known < kAhead && frame.queue(port)) ++sent;
         port.flush();
-        const std::size_t got = port.receive(
-            [&](ByteView bytes) { answered += job.direction == Direction::both_ways &&
-                                              frame.matches(bytes); });
+        const std::size_t got = port.receive([&](ByteView bytes) {
+            answered += job.direction == Direction::both_ways && frame.matches(bytes);
+        });
         const std::uint64_t now_known =
             job.direction == Direction::both_ways ? answered : arrived.load();
         if (now_known != known || got > 0) {

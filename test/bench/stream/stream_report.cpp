@@ -51,8 +51,8 @@ std::string to_table(const StreamReports& reports) {
         text += fmt::format("  {:<46}{:>12.0f}\n", "bare port, one way", s.one_way);
         text += fmt::format("  {:<46}{:>12.0f}\n", "the loop", s.loop);
         text += fmt::format("  {:<46}{:>12.0f}\n", "the loop without read-ahead", s.without);
-        text += fmt::format("  {:<46}{:>11.0f}%\n", "the loop / bare port, each way",
-                            100 * s.ratio);
+        text +=
+            fmt::format("  {:<46}{:>11.0f}%\n", "the loop / bare port, each way", 100 * s.ratio);
         text += fmt::format("  {:<46}{:>11.0f}%\n", "the loop / bare port, one way",
                             100 * s.ratio_one_way);
         text += fmt::format(

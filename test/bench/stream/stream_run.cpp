@@ -88,7 +88,7 @@ class End {
     Found& found_;
     std::unique_ptr<Port> port_;
     std::unique_ptr<NativeNode> node_;
-    std::uint64_t passes_ = 0;                // over the whole region
+    std::uint64_t passes_ = 0;                 // over the whole region
     std::vector<std::uint64_t> last_written_;  // by page, its tag
 };
 
@@ -99,11 +99,11 @@ Result<> End::open() {
                     fabric::open_port(eal, port_options(plan_.port, plan_.folder, "raw", self)));
     VSMP_TRY_ASSIGN(auto port,
                     fabric::open_port(eal, port_options(plan_.port, plan_.folder, "node", self)));
-    VSMP_TRY_ASSIGN(
-        node_, NativeNode::start({.self = NodeId{static_cast<std::uint8_t>(self)},
-                                  .pages = {region_pages(plan_), kOwnPages},
-                                  .limit = is_writer() ? plan_.limit_mib * kPagesPerMib : 0},
-                                 std::move(port)));
+    VSMP_TRY_ASSIGN(node_,
+                    NativeNode::start({.self = NodeId{static_cast<std::uint8_t>(self)},
+                                       .pages = {region_pages(plan_), kOwnPages},
+                                       .limit = is_writer() ? plan_.limit_mib * kPagesPerMib : 0},
+                                      std::move(port)));
     VSMP_TRY(node_->wait_until_ready());
     last_written_.resize(region_pages(plan_));
     return meeting_.meet();

@@ -1,6 +1,7 @@
-// One kind of port for bench_stream: two processes with a native node and a bare port each. In turn,
-// so that what disturbs the machine disturbs all alike: pages over the bare port, and a loop of one
-// thread at node 1 that writes all of a region homed at node 0, twice as large as node 1's limit.
+// One kind of port for bench_stream: two processes with a native node and a bare port each. In
+// turn, so that what disturbs the machine disturbs all alike: pages over the bare port, and a loop
+// of one thread at node 1 that writes all of a region homed at node 0, twice as large as node 1's
+// limit.
 #pragma once
 
 #include <string>

@@ -55,7 +55,7 @@ struct Options {
     Duration hold = std::chrono::microseconds(50);
     Duration think = std::chrono::microseconds(100);  // between instructions, up to so long
     Mutation mutation = Mutation::none;
-    Load load = {};           // empty: random
+    Load load = {};      // empty: random
     bool trace = false;  // every event to stderr
 };
 // Sizes and delays drawn from the seed.

@@ -20,8 +20,7 @@ const char* Mappings::broken(std::size_t page) const {
 }
 
 Result<void> SimMapper::map_read_only(PageNumber first, std::uint64_t count) {
-    for (std::uint64_t i = 0; i < count; ++i)
-        all_.permit(node_, first.value() + i, Pte::read_only);
+    for (std::uint64_t i = 0; i < count; ++i) all_.permit(node_, first.value() + i, Pte::read_only);
     return {};
 }
 
