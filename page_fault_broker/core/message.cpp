@@ -1,5 +1,7 @@
 #include "page_fault_broker/core/message.hpp"
 
+#include <algorithm>
+
 namespace vsmp::coherence {
 namespace {
 
@@ -65,6 +67,18 @@ std::optional<DecodedMessage> decode(ByteView bytes, std::uint64_t page_count,
                            .contents = *contents,
                            .version = version},
                           body};
+}
+
+ByteView take_message(ByteView& bundle) {
+    constexpr std::size_t kContentsAt = 1;
+    std::size_t size = kMessageHeaderSize;
+    if (bundle.size() > kContentsAt &&
+        contents_from(std::to_integer<std::uint8_t>(bundle[kContentsAt])) == Contents::page)
+        size += kPageSize;
+    size = std::min(size, bundle.size());
+    const ByteView first = bundle.first(size);
+    bundle = bundle.subspan(size);
+    return first;
 }
 
 }  // namespace vsmp::coherence

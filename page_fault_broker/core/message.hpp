@@ -59,6 +59,9 @@ struct Message {
     friend bool operator==(const Message&, const Message&) = default;
 };
 
+// Messages to one node travel in bundles, in order, as many as fit a message of the fabric; each
+// counts as if it had come alone.
+//
 // kind u8, contents u8, acks u8, requester u8, reserved u32 (zero), page u64, version u64: 24
 // bytes, then kPageSize bytes of contents when contents == page.
 inline constexpr std::size_t kMessageHeaderSize = 24;
@@ -74,5 +77,9 @@ void encode(const Message& message, ByteWriter& to);
 // contents or a version on a kind that carries none, acks >= node_count.
 std::optional<DecodedMessage> decode(ByteView bytes, std::uint64_t page_count,
                                      std::size_t node_count);
+
+// Cuts the first message off a bundle: messages one behind the other. What does not look like one
+// is cut off whole, for decode() to refuse.
+ByteView take_message(ByteView& bundle);
 
 }  // namespace vsmp::coherence

@@ -29,6 +29,7 @@ enum class PageFlag : std::uint32_t {
     queued = 1u << 7,     // ResidentSet: it is in a queue by age
     discardable = 1u << 8,  // ResidentSet: it is in the queue of stale copies
     on_touch = 1u << 9,     // fetched ahead, not to be mapped before its first use
+    resting = 1u << 10,     // came home because others were short of memory: likewise
 };
 
 class PageTable {

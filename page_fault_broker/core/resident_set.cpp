@@ -44,7 +44,7 @@ std::uint64_t ResidentSet::needed(Purpose purpose) const {
         case Purpose::fetch:
             return kept_for_home() + 1;
         case Purpose::ahead:
-            return low();
+            return kept_for_home() + slice_ / 4 + 1;
     }
     VSMP_CHECK(false, "purpose out of range");
 }
@@ -85,6 +85,11 @@ void ResidentSet::on_lost(PageNumber page) {
     stale_.push_back(page);
 }
 
+void ResidentSet::on_offer_settled() {
+    VSMP_CHECK(leaving_ > 0, "an offer settled twice");
+    --leaving_;
+}
+
 void ResidentSet::work_ahead() {
     if (!limited() || free() >= high()) return;
     sample_ahead();  // so that pages have time to be touched before one has to leave
@@ -93,13 +98,8 @@ void ResidentSet::work_ahead() {
         if (discard_stale()) continue;
         sample_ahead();
         if (drop_copy()) continue;
-        if (free() + leaving() >= high() || !release_owned()) return;
+        if (free() + leaving_ >= high() || !release_owned()) return;
     }
-}
-
-std::size_t ResidentSet::leaving() {
-    std::erase_if(leaving_, [&](PageNumber page) { return use_of(table_, page) != Use::leaving; });
-    return leaving_.size();
 }
 
 void ResidentSet::discard(PageNumber page) {
@@ -155,7 +155,7 @@ bool ResidentSet::release_owned() {
         }
         if (use_of(table_, page) != Use::owned) continue;
         keeper_.evict(page);
-        leaving_.push_back(page);
+        ++leaving_;
         ++counters_.released;
         return true;
     }

@@ -47,7 +47,8 @@ Use use_of(const PageTable& table, PageNumber page);
 class MemoryKeeper {
   public:
     virtual ~MemoryKeeper() = default;
-    // The next touch of the page by a vCPU faults.
+    // The next touch of the page by a vCPU faults. This and discard() may be put off until the call
+    // of the set is over.
     virtual void unmap(PageNumber page) = 0;
     // LocalEventKind::evict. It may call ResidentSet::on_lost().
     virtual void evict(PageNumber page) = 0;
@@ -84,6 +85,8 @@ class ResidentSet {
     // This node obtained the page; it lost it.
     void on_obtained(PageNumber page);
     void on_lost(PageNumber page);
+    // What was offered to a page's home is settled: it has taken the page, or this node keeps it.
+    void on_offer_settled();
     // Makes room if there is too little. Call it after each round of events.
     void work_ahead();
 
@@ -105,7 +108,6 @@ class ResidentSet {
     bool sample(std::deque<PageNumber>& from);
     std::deque<PageNumber>& active_queue(PageNumber page);
     void discard(PageNumber page);
-    std::size_t leaving();
 
     PageTable& table_;
     MemoryKeeper& keeper_;
@@ -117,9 +119,9 @@ class ResidentSet {
     // PageFlag::queued: the page is in one of these four, by what it was when it came there.
     std::deque<PageNumber> active_copies_;
     std::deque<PageNumber> active_owned_;
-    std::deque<PageNumber> copies_;    // unmapped, to be dropped
-    std::deque<PageNumber> owned_;     // unmapped, to be released
-    std::vector<PageNumber> leaving_;  // released
+    std::deque<PageNumber> copies_;  // unmapped, to be dropped
+    std::deque<PageNumber> owned_;   // unmapped, to be released
+    std::uint64_t leaving_ = 0;      // offered, and not settled yet
     MemoryCounters counters_;
 };
 

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "page_fault_broker/core/version.hpp"
-
 namespace vsmp {
 
 using coherence::Action;
@@ -23,6 +21,18 @@ namespace {
 
 // Pages mapped at once when a page of this node's own that nobody shares is touched first.
 constexpr std::uint64_t kFaultAround = 16;
+
+// Forgets `pages` when `what` has been done to each run of neighbours.
+template <class What>
+void for_each_run(std::vector<PageNumber>& pages, What what) {
+    std::ranges::sort(pages, {}, &PageNumber::value);
+    for (std::size_t i = 0, next = 0; i < pages.size(); i = next) {
+        next = i + 1;
+        while (next < pages.size() && pages[next].value() == pages[next - 1].value() + 1) ++next;
+        what(pages[i], next - i);
+    }
+    pages.clear();
+}
 
 void must(const Result<void>& result, std::string_view why) {
     if (!result) VSMP_CHECK(false, result.error().in(std::string{why}).message);
@@ -66,24 +76,50 @@ void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Inst
         ++counters_.local_maps;
         table_.set(fault.page, PageFlag::mapped, false);  // or there would have been no fault
     }
+    table_.set(fault.page, PageFlag::resting, false);
     fault_when_possible({fault.page, fault.access, Starved::Why::fault});
+    read_ahead(fault);
     settle();
+}
+
+void Broker::set_read_ahead(std::uint64_t pages) {
+    read_ahead_ = coherence::ReadAhead{std::min(pages, kMaxReadAhead)};
+}
+
+void Broker::read_ahead(const Userfault& fault) {
+    const auto request = read_ahead_.on_fault(fault.page, fault.access);
+    if (!request) return;
+    std::uint64_t count = 0;
+    while (count < request->count && !(fabric_ && fabric_->congested())) {
+        const PageNumber page{request->first.value() + count};
+        const auto map = request->is_marker(page) ? MapAhead::on_touch : MapAhead::at_once;
+        if (prefetch_one(page, request->access, map) == Prefetched::not_possible) break;
+        ++count;
+    }
+    read_ahead_.on_asked(count);
 }
 
 void Broker::prefetch(std::span<const PageNumber> pages, Access access, MapAhead map, Instant now) {
     if (fabric_ && fabric_->congested()) return;
     now_ = now;
     for (PageNumber page : pages.first(std::min(pages.size(), kMaxPrefetch))) {
-        if (page.value() >= table_.homes().page_count() || permits(page, access)) continue;
-        if (table_.local(page).request != coherence::Request::none) continue;
-        if (!table_.has(page, PageFlag::framed) && !resident_.take(page, coherence::Purpose::ahead))
-            break;
-        ++counters_.prefetches;
-        table_.set(page, PageFlag::on_touch,
-                   map == MapAhead::on_touch && !table_.has(page, PageFlag::mapped));
-        run_local(page, {LocalEventKind::fault, access, {}});
+        if (page.value() >= table_.homes().page_count()) continue;
+        if (prefetch_one(page, access, map) == Prefetched::not_possible) break;
     }
     settle();
+}
+
+Broker::Prefetched Broker::prefetch_one(PageNumber page, Access access, MapAhead map) {
+    if (page.value() >= table_.homes().page_count()) return Prefetched::not_possible;
+    if (permits(page, access) || table_.local(page).request != coherence::Request::none)
+        return Prefetched::here_already;
+    if (!table_.has(page, PageFlag::framed) && !take(page, coherence::Purpose::ahead))
+        return Prefetched::not_possible;
+    ++counters_.prefetches;
+    table_.set(page, PageFlag::on_touch,
+               map == MapAhead::on_touch && !table_.has(page, PageFlag::mapped));
+    run_local(page, {LocalEventKind::fault, access, {}});
+    return Prefetched::asked;
 }
 
 void Broker::on_abandoned(coherence::Claimant claimant, Instant now) {
@@ -93,13 +129,16 @@ void Broker::on_abandoned(coherence::Claimant claimant, Instant now) {
 
 void Broker::on_message(NodeId from, ByteView payload, Instant now) {
     now_ = now;
-    const auto decoded =
-        coherence::decode(payload, table_.homes().page_count(), table_.homes().node_count());
-    if (!decoded) {
-        ++counters_.malformed;
-        return;
+    while (!payload.empty()) {
+        const auto decoded =
+            coherence::decode(coherence::take_message(payload), table_.homes().page_count(),
+                              table_.homes().node_count());
+        if (!decoded) {
+            ++counters_.malformed;
+            break;
+        }
+        dispatch(from, decoded->message, decoded->contents);
     }
-    dispatch(from, decoded->message, decoded->contents);
     settle();
 }
 
@@ -120,7 +159,7 @@ void Broker::mark_populated(PageNumber first, std::uint64_t count) {
 }
 
 void Broker::unmap(PageNumber page) {
-    must(mapper_.unmap(page), "sample a page");
+    to_unmap_.push_back(page);
     table_.set(page, PageFlag::mapped, false);
 }
 
@@ -129,9 +168,25 @@ void Broker::evict(PageNumber page) {
 }
 
 void Broker::discard(PageNumber page) {
-    if (table_.has(page, PageFlag::populated))
-        must(memory_.discard(page), "give the memory of a page back");
+    if (table_.has(page, PageFlag::populated)) to_discard_.push_back(page);
     table_.set(page, PageFlag::populated, false);
+}
+
+bool Broker::take(PageNumber page, coherence::Purpose purpose) {
+    const bool taken = resident_.take(page, purpose);
+    give_memory_back();
+    return taken;
+}
+
+// Neighbours come and go together: one system call, and one flush of TLBs, for each run.
+void Broker::give_memory_back() {
+    if (!to_unmap_.empty() || !to_discard_.empty()) map_pending();
+    for_each_run(to_unmap_, [&](PageNumber first, std::uint64_t count) {
+        must(mapper_.unmap(first, count), "sample pages");
+    });
+    for_each_run(to_discard_, [&](PageNumber first, std::uint64_t count) {
+        must(memory_.discard(first, count), "give the memory of pages back");
+    });
 }
 
 // False: there is no memory for it yet.
@@ -144,8 +199,11 @@ bool Broker::attempt(const Starved& what) {
     }
     const auto purpose =
         table_.is_home(what.page) ? coherence::Purpose::home : coherence::Purpose::fetch;
-    if (!table_.has(what.page, PageFlag::framed) && !resident_.take(what.page, purpose))
-        return false;
+    if (!table_.has(what.page, PageFlag::framed) && !take(what.page, purpose)) return false;
+    // Nobody here has asked for it: it is mapped when somebody does.
+    if (what.why == Starved::Why::take_home && !table_.has(what.page, PageFlag::mapped) &&
+        table_.local(what.page).request == coherence::Request::none)
+        table_.set(what.page, PageFlag::resting, true);
     run_local(what.page, {LocalEventKind::fault, access, {}});
     return true;
 }
@@ -183,8 +241,10 @@ void Broker::run_local(PageNumber page, const LocalEvent& event, ByteView conten
         resident_.on_obtained(page);
     if (before.permission != Permission::none && step.next.permission == Permission::none) {
         table_.set(page, PageFlag::on_touch, false);
+        table_.set(page, PageFlag::resting, false);
         resident_.on_lost(page);
     }
+    if (before.releasing && !step.next.releasing) resident_.on_offer_settled();
 }
 
 void Broker::run_home(const Message& message) {
@@ -202,21 +262,23 @@ void Broker::perform(PageNumber page, const Action& action) {
             VSMP_CHECK(false, "contents without a message");
         case ActionKind::map_shared:
             populate(page);
-            if (table_.has(page, PageFlag::on_touch)) return;
-            must(mapper_.map_read_only(page), "map a page for reading");
+            if (is_mapped_later(page)) return;
+            to_map_read_only_.push_back(page);
             table_.set(page, PageFlag::mapped, true);
             return;
         case ActionKind::map_exclusive:
             map_exclusive(page);
             return;
         case ActionKind::revoke_write:
+            map_pending();
             if (table_.has(page, PageFlag::mapped))
                 must(mapper_.forbid_write(page), "revoke writing");
             return;
         case ActionKind::revoke_all:
             ++counters_.invalidations;
+            map_pending();
             if (table_.has(page, PageFlag::mapped))
-                must(mapper_.unmap(page), "take a page away");
+                must(mapper_.unmap(page, 1), "take a page away");
             table_.set(page, PageFlag::mapped, false);
             return;
         case ActionKind::take_home:
@@ -256,18 +318,17 @@ ByteView Broker::put_contents(Message& message) {
 void Broker::send(NodeId to, Message message) {
     const bool asks =
         message.kind == MessageKind::read_request || message.kind == MessageKind::write_request;
-    if (asks && table_.has(message.page, PageFlag::populated))
+    if (asks && table_.has(message.page, PageFlag::populated) && offers_.worthwhile()) {
         message.version = coherence::version_of(memory_.contents(message.page));
+        offers_.offered();
+    }
     if (to == self_) {
         loopback_.push_back(message);
         return;
     }
     VSMP_CHECK(fabric_ != nullptr, "a message to another node without a fabric");
     const ByteView body = message.contents == Contents::none ? ByteView{} : put_contents(message);
-    std::array<std::byte, coherence::kMessageHeaderSize> header;
-    ByteWriter writer{header};
-    coherence::encode(message, writer);
-    fabric_->send(to, fabric::Channel::coherence, writer.written(), body);
+    outbox_.push(*fabric_, to, message, body);
 }
 
 void Broker::settle() {
@@ -285,6 +346,27 @@ void Broker::settle() {
         }
     }
     resident_.work_ahead();
+    give_memory_back();
+    if (!batching_) send_and_map();
+}
+
+void Broker::end_batch() {
+    batching_ = false;
+    send_and_map();
+}
+
+void Broker::send_and_map() {
+    map_pending();
+    if (fabric_) outbox_.flush(*fabric_);
+}
+
+void Broker::map_pending() {
+    for_each_run(to_map_read_only_, [&](PageNumber first, std::uint64_t count) {
+        must(mapper_.map_read_only(first, count), "map pages for reading");
+    });
+    for_each_run(to_map_writable_, [&](PageNumber first, std::uint64_t count) {
+        must(mapper_.map_writable(first, count), "map pages for writing");
+    });
 }
 
 // Homes first: who waits for them may be what keeps this node waiting.
@@ -303,10 +385,14 @@ void Broker::store(PageNumber page, const Message& message, ByteView contents) {
     if (message.contents == Contents::same) {
         VSMP_CHECK(table_.has(page, PageFlag::populated), "no copy that could be good");
         ++counters_.revalidated;
+        offers_.accepted();
         return;
     }
     if (message.contents == Contents::page) {
-        std::memcpy(memory_.contents(page).data(), contents.data(), kPageSize);
+        if (table_.has(page, PageFlag::populated))
+            std::memcpy(memory_.contents(page).data(), contents.data(), kPageSize);
+        else
+            must(memory_.fill(page, contents), "fill a page");
         table_.set(page, PageFlag::populated, true);
         return;
     }
@@ -316,19 +402,21 @@ void Broker::store(PageNumber page, const Message& message, ByteView contents) {
 }
 
 void Broker::map_exclusive(PageNumber page) {
-    if (table_.has(page, PageFlag::on_touch)) return;
+    if (is_mapped_later(page)) return;
     if (table_.has(page, PageFlag::mapped)) {
         // Read-only until now. Should the PTE have gone meanwhile, whoever waits faults anew and
         // comes here with the flag unset.
+        map_pending();
         must(mapper_.allow_write(page), "allow writing");
         return;
     }
     const std::uint64_t count = fault_around(page);
     for (std::uint64_t i = 0; i < count; ++i) {
         populate(PageNumber{page.value() + i});
+        to_map_writable_.push_back(PageNumber{page.value() + i});
         table_.set(PageNumber{page.value() + i}, PageFlag::mapped, true);
+        table_.set(PageNumber{page.value() + i}, PageFlag::resting, false);
     }
-    must(mapper_.map_writable(page, count), "map pages for writing");
 }
 
 void Broker::populate(PageNumber page) {
@@ -346,9 +434,14 @@ std::uint64_t Broker::fault_around(PageNumber page) {
            !table_.has(PageNumber{next}, PageFlag::mapped) &&
            !table_.has(PageNumber{next}, PageFlag::on_touch) &&
            (table_.has(PageNumber{next}, PageFlag::framed) ||
-            resident_.take(PageNumber{next}, coherence::Purpose::ahead)))
+            take(PageNumber{next}, coherence::Purpose::ahead)))
         ++next;
     return next - page.value();
+}
+
+// Not before somebody here wants it.
+bool Broker::is_mapped_later(PageNumber page) const {
+    return table_.has(page, PageFlag::on_touch) || table_.has(page, PageFlag::resting);
 }
 
 bool Broker::is_mine_alone(PageNumber page) const {

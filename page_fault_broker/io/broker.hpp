@@ -13,8 +13,11 @@
 #include "dpdk_transport/fabric.hpp"
 #include "page_fault_broker/core/hold_table.hpp"
 #include "page_fault_broker/core/page_table.hpp"
+#include "page_fault_broker/core/read_ahead.hpp"
 #include "page_fault_broker/core/resident_set.hpp"
+#include "page_fault_broker/core/version.hpp"
 #include "page_fault_broker/io/guest_memory.hpp"
+#include "page_fault_broker/io/outbox.hpp"
 #include "page_fault_broker/io/userfault.hpp"
 #include "proto/time.hpp"
 
@@ -54,6 +57,8 @@ enum class MapAhead : std::uint8_t { at_once, on_touch };
 
 // Pages that one call of Broker::prefetch() asks for at most.
 inline constexpr std::size_t kMaxPrefetch = 64;
+// Pages that are fetched ahead of one vCPU at most.
+inline constexpr std::uint64_t kMaxReadAhead = 256;
 
 class Broker : private coherence::MemoryKeeper {
   public:
@@ -64,6 +69,9 @@ class Broker : private coherence::MemoryKeeper {
     // How other nodes are reached; before the first event. Without it the guest has one node.
     void attach(fabric::Fabric* fabric) { fabric_ = fabric; }
     void set_observer(BrokerObserver* observer) { observer_ = observer; }
+    // Pages fetched ahead of a vCPU that goes through memory in order, at most kMaxReadAhead; 0:
+    // none.
+    void set_read_ahead(std::uint64_t pages);
 
     // Whether answering this fault needs another node.
     bool is_remote(const Userfault& fault) const { return !permits(fault.page, fault.access); }
@@ -78,12 +86,18 @@ class Broker : private coherence::MemoryKeeper {
     // A vCPU left before its fault was answered.
     void on_abandoned(coherence::Claimant claimant, Instant now);
     void on_message(NodeId from, ByteView payload, Instant now);
+    // Between these two calls messages and mappings are put together, to go out at the second.
+    void begin_batch() { batching_ = true; }
+    void end_batch();
     void on_timer(Instant now);
     std::optional<Instant> next_deadline() const { return holds_.next_deadline(); }
 
     // Before any vCPU runs: contents of a page homed here were written through the alias.
     void mark_populated(PageNumber first, std::uint64_t count);
     const BrokerCounters& counters() const { return counters_; }
+    const coherence::ReadAheadCounters& read_ahead_counters() const {
+        return read_ahead_.counters();
+    }
     const coherence::MemoryCounters& memory_counters() const { return resident_.counters(); }
     std::uint64_t memory_limit() const { return resident_.limit(); }
 
@@ -113,6 +127,13 @@ class Broker : private coherence::MemoryKeeper {
     void perform(PageNumber page, const coherence::Action& action);
     void start_hold(PageNumber page);
     bool attempt(const Starved& what);
+    bool take(PageNumber page, coherence::Purpose purpose);
+    void give_memory_back();
+    void map_pending();
+    void send_and_map();
+    enum class Prefetched : std::uint8_t { asked, here_already, not_possible };
+    Prefetched prefetch_one(PageNumber page, Access access, MapAhead map);
+    void read_ahead(const Userfault& fault);
     void fault_when_possible(const Starved& what);
     void send(NodeId to, coherence::Message message);
     ByteView put_contents(coherence::Message& message);
@@ -124,6 +145,7 @@ class Broker : private coherence::MemoryKeeper {
     void populate(PageNumber page);
     std::uint64_t fault_around(PageNumber page);
     bool is_mine_alone(PageNumber page) const;
+    bool is_mapped_later(PageNumber page) const;
     void count(const coherence::LocalPage& before, const coherence::LocalEvent& event);
     void tell_if_wanted(const coherence::LocalPage& page, const coherence::LocalEvent& event);
 
@@ -135,6 +157,9 @@ class Broker : private coherence::MemoryKeeper {
     BrokerObserver* observer_ = nullptr;
     coherence::HoldTable holds_;
     coherence::ResidentSet resident_;
+    coherence::ReadAhead read_ahead_{kMaxReadAhead};
+    Outbox outbox_;
+    coherence::OfferMeter offers_;
     Instant now_{};  // of the event that is being handled
 
     std::vector<Waiting> waiting_;
@@ -142,6 +167,9 @@ class Broker : private coherence::MemoryKeeper {
     std::deque<coherence::Message> loopback_;  // of this node to itself, in order
     std::vector<PageNumber> unclaimed_;        // obtained, but whoever wanted it has left
     std::vector<PageNumber> expired_;
+    std::vector<PageNumber> to_map_read_only_, to_map_writable_;  // PageFlag::mapped already
+    bool batching_ = false;
+    std::vector<PageNumber> to_unmap_, to_discard_;  // by the end of the call of the resident set
     BrokerCounters counters_;
 };
 

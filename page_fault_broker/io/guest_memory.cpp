@@ -31,10 +31,21 @@ std::span<std::byte, kPageSize> GuestMemory::contents(PageNumber page) const {
     return alias_.bytes().subspan(page.value() * kPageSize).first<kPageSize>();
 }
 
-Result<void> GuestMemory::discard(PageNumber page) {
-    VSMP_CHECK(page.value() < page_count(), "page beyond guest RAM");
+Result<void> GuestMemory::fill(PageNumber page, ByteView contents) {
+    VSMP_CHECK(page.value() < page_count() && contents.size() == kPageSize, "no page of guest RAM");
+    const ssize_t size = ::pwrite(fd_.get(), contents.data(), kPageSize,
+                                  static_cast<off_t>(page.value() * kPageSize));
+    if (size < 0) return Error::from_errno("pwrite to guest RAM");
+    VSMP_CHECK(size == kPageSize, "part of a page was written");
+    return {};
+}
+
+Result<void> GuestMemory::discard(PageNumber first, std::uint64_t count) {
+    VSMP_CHECK(count <= page_count() && first.value() <= page_count() - count,
+               "pages beyond guest RAM");
     if (::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                    static_cast<off_t>(page.value() * kPageSize), kPageSize) != 0)
+                    static_cast<off_t>(first.value() * kPageSize),
+                    static_cast<off_t>(count * kPageSize)) != 0)
         return Error::from_errno("fallocate(FALLOC_FL_PUNCH_HOLE) of guest RAM");
     return {};
 }

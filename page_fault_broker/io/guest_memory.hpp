@@ -23,8 +23,10 @@ class GuestMemory {
     std::byte* guest_base() const { return guest_.data(); }
     // Contents of a page, through the alias. Reading a page never written allocates it.
     std::span<std::byte, kPageSize> contents(PageNumber page) const;
-    // Gives the page's memory back to the host: it then reads as zero, and no mapping has it.
-    Result<void> discard(PageNumber page);
+    // For a page that has no memory yet: cheaper than through the alias, which would fault first.
+    Result<void> fill(PageNumber page, ByteView contents);
+    // Gives the pages' memory back to the host: they then read as zero, and no mapping has them.
+    Result<void> discard(PageNumber first, std::uint64_t count = 1);
     // Pages that the kernel counts for this guest on this node, by fstat(2).
     Result<std::uint64_t> resident_pages() const;
     std::span<std::byte> alias() const { return alias_.bytes(); }

@@ -15,14 +15,14 @@ class PageMapper {
   public:
     virtual ~PageMapper() = default;
 
-    virtual Result<void> map_read_only(PageNumber page) = 0;
+    virtual Result<void> map_read_only(PageNumber first, std::uint64_t count) = 0;
     virtual Result<void> map_writable(PageNumber first, std::uint64_t count) = 0;
     // From read-only to writable.
     virtual Result<void> allow_write(PageNumber page) = 0;
     // From writable to read-only. Wakes nobody.
     virtual Result<void> forbid_write(PageNumber page) = 0;
     // No access; the page stays in the page cache. Wakes nobody.
-    virtual Result<void> unmap(PageNumber page) = 0;
+    virtual Result<void> unmap(PageNumber first, std::uint64_t count) = 0;
 };
 
 }  // namespace vsmp

@@ -87,8 +87,8 @@ Result<std::size_t> UserfaultFd::read(std::span<Userfault> out) {
     return count;
 }
 
-Result<void> UserfaultFd::map_read_only(PageNumber page) {
-    return resume(page, 1, kContinueModeWp);
+Result<void> UserfaultFd::map_read_only(PageNumber first, std::uint64_t count) {
+    return resume(first, count, kContinueModeWp);
 }
 
 Result<void> UserfaultFd::map_writable(PageNumber first, std::uint64_t count) {
@@ -103,12 +103,12 @@ Result<void> UserfaultFd::forbid_write(PageNumber page) {
     return protect(page, UFFDIO_WRITEPROTECT_MODE_WP);
 }
 
-Result<void> UserfaultFd::unmap(PageNumber page) {
+Result<void> UserfaultFd::unmap(PageNumber first, std::uint64_t count) {
     // Through madvise and not through the descriptor: this is what drops the PTE, and by the MMU
     // notifier KVM's, and keeps the page-cache page. The uffd-wp marker that may stay behind is
     // replaced by the next UFFDIO_CONTINUE.
-    if (::madvise(reinterpret_cast<void*>(address(page)), kPageSize, MADV_DONTNEED) != 0)
-        return Error::from_errno("MADV_DONTNEED of a guest page");
+    if (::madvise(reinterpret_cast<void*>(address(first)), count * kPageSize, MADV_DONTNEED) != 0)
+        return Error::from_errno("MADV_DONTNEED of guest pages");
     return {};
 }
 

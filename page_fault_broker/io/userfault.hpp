@@ -32,11 +32,11 @@ class UserfaultFd final : public PageMapper {
     // Faults that were raised since the last call, at most `out.size()`; never blocks.
     Result<std::size_t> read(std::span<Userfault> out);
 
-    Result<void> map_read_only(PageNumber page) override;
+    Result<void> map_read_only(PageNumber first, std::uint64_t count = 1) override;
     Result<void> map_writable(PageNumber first, std::uint64_t count = 1) override;
     Result<void> allow_write(PageNumber page) override;
     Result<void> forbid_write(PageNumber page) override;
-    Result<void> unmap(PageNumber page) override;
+    Result<void> unmap(PageNumber first, std::uint64_t count = 1) override;
     // Lets whoever waits for the page try again.
     Result<void> wake(PageNumber page);
 

@@ -6,11 +6,11 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <filesystem>
 #include <thread>
 
 #include "page_fault_broker/core/message.hpp"
 #include "proto/monotonic_clock.hpp"
+#include "test/bench/bench_main.hpp"
 #include "test/bench/fault_report.hpp"
 #include "test/bench/fault_run.hpp"
 #include "test/bench/plain_fault.hpp"
@@ -18,8 +18,6 @@
 
 namespace vsmp::bench {
 namespace {
-
-enum class Output : std::uint8_t { text, json };
 
 struct Settings {
     PortKind port = PortKind::veth;
@@ -76,7 +74,7 @@ Result<> ping(RawEcho& raw, const Settings& settings, FaultReport& report) {
 
 Result<FaultReport> measure(const Settings& settings, const std::string& folder) {
     FaultReport report;
-    report.port = settings.port == PortKind::veth ? "af_packet on veth" : "vhost-user pair";
+    report.port = to_string(settings.port);
     report.rounds = settings.rounds;
     report.interval_us = settings.interval_us;
     VSMP_TRY_ASSIGN(const auto raw, RawEcho::start(settings.port, folder, settings.spin_us));
@@ -98,23 +96,6 @@ Result<FaultReport> measure(const Settings& settings, const std::string& folder)
             std::fprintf(stderr, "round %u of %u\n", round + 1, settings.rounds);
     }
     return report;
-}
-
-int run(const Settings& settings) {
-    char folder[] = "/tmp/vsmp-bench-XXXXXX";
-    if (::mkdtemp(folder) == nullptr) {
-        std::fprintf(stderr, "bench_fault: %s\n", Error::from_errno("mkdtemp").message.c_str());
-        return 1;
-    }
-    const auto report = measure(settings, folder);
-    std::filesystem::remove_all(folder);
-    if (!report) {
-        std::fprintf(stderr, "bench_fault: %s\n", report.error().message.c_str());
-        return 1;
-    }
-    const std::string text = settings.output == Output::json ? to_json(*report) : to_table(*report);
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    return 0;
 }
 
 }  // namespace
@@ -147,5 +128,6 @@ int main(int argc, char** argv) {
     app.add_flag("--json", json, "for machines");
     CLI11_PARSE(app, argc, argv);
     settings.output = json ? Output::json : Output::text;
-    return run(settings);
+    return run_bench("bench_fault", settings.output,
+                     [&](const std::string& folder) { return measure(settings, folder); });
 }

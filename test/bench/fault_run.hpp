@@ -8,10 +8,9 @@
 #include <vector>
 
 #include "proto/result.hpp"
+#include "test/bench/port_kind.hpp"
 
 namespace vsmp::bench {
-
-enum class PortKind : std::uint8_t { veth, vhost };
 
 enum class Touch : std::uint8_t { local, read_fetch, upgrade, write_fetch, zero_fetch, mapped };
 inline constexpr std::size_t kTouchKinds = 6;

@@ -16,16 +16,9 @@ namespace {
 
 using fabric::Port;
 
-fabric::PortOptions port_options(PortKind kind, const std::string& folder, int self) {
-    if (kind == PortKind::veth) return fabric::AfPacketOptions{self == 0 ? "raw0" : "raw1"};
-    return fabric::VhostUserOptions{
-        .socket = folder + "/raw",
-        .role = self == 0 ? fabric::VhostRole::server : fabric::VhostRole::client};
-}
-
 Result<std::unique_ptr<Port>> open(PortKind kind, const std::string& folder, int self) {
     VSMP_TRY_ASSIGN(const std::shared_ptr<fabric::Eal> eal, fabric::Eal::start({}));
-    return fabric::open_port(eal, port_options(kind, folder, self));
+    return fabric::open_port(eal, port_options(kind, folder, "raw", self));
 }
 
 // Whole or not at all; false at the end of the file.

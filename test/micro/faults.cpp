@@ -42,6 +42,11 @@ u64* page(u64 area, u64 index) {
     return words_at(area + index * kPageBytes);
 }
 
+// With a page between them, or they would be fetched ahead.
+u64* apart(u64 area, u64 index) {
+    return page(area, 2 * index);
+}
+
 u64 tag(const u64* word) {
     return mix(reinterpret_cast<u64>(word), 1, 2);
 }
@@ -66,10 +71,10 @@ u64 time_write(u64* word) {
 }
 
 void prepare(const Plan& plan) {
-    for (u64 i = 0; i < kProbeCount; ++i) store(page(kProbes, i), i);
+    for (u64 i = 0; i < kProbeCount; ++i) store(apart(kProbes, i), i);
     for (u64 area : {kReadArea, kWriteArea})
         for (u64 i = 0; i < plan.touches; ++i) {
-            u64* words = page(area, i);
+            u64* words = apart(area, i);
             for (u64 j = 0; j < kPageBytes / sizeof(u64); ++j) words[j] = tag(words + j);
         }
 }
@@ -77,7 +82,7 @@ void prepare(const Plan& plan) {
 // Written pages are here and mapped until the vCPU is elsewhere: then each has to be fetched.
 void wait_for_ship(const Plan& plan) {
     for (u64 i = 0, slow = 0; slow < kSlowInARow; i = (i + 1) % kProbeCount) {
-        const u64 ticks = time_read(page(kProbes, i), i);
+        const u64 ticks = time_read(apart(kProbes, i), i);
         slow = ticks >= plan.slow ? slow + 1 : 0;
         // Not yet; and let the machine do it.
         if (slow == 0) wait(plan.slow * 16);
@@ -94,21 +99,21 @@ void measure(const Plan& plan) {
         wait(plan.interval);
         results(plan, kLocal)[i] = time_read(local, 0);
         wait(plan.interval);
-        u64* read = page(kReadArea, i);
+        u64* read = apart(kReadArea, i);
         results(plan, kRead)[i] = time_read(read, tag(read));
         wait(plan.interval);
         results(plan, kUpgrade)[i] = time_write(read);
         wait(plan.interval);
-        results(plan, kWrite)[i] = time_write(page(kWriteArea, i));
+        results(plan, kWrite)[i] = time_write(apart(kWriteArea, i));
         wait(plan.interval);
-        results(plan, kZero)[i] = time_read(page(kZeroArea, i), 0);
+        results(plan, kZero)[i] = time_read(apart(kZeroArea, i), 0);
         time_read(page(plan.remote, i * kFaultAround), 0);  // maps its neighbours too
         wait(plan.interval);
         results(plan, kMapped)[i] =
             time_read(page(plan.remote, i * kFaultAround + kBeyondPrefetch), 0);
     }
     for (u64 i = 0; i < plan.touches; ++i) {
-        const u64* last = page(kWriteArea, i) + kPageBytes / sizeof(u64) - 1;
+        const u64* last = apart(kWriteArea, i) + kPageBytes / sizeof(u64) - 1;
         if (load(last) != tag(last)) fail(1, reinterpret_cast<u64>(last));
     }
 }

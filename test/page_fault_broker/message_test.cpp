@@ -5,6 +5,8 @@
 #include <array>
 #include <vector>
 
+#include "page_fault_broker/core/version.hpp"
+
 namespace vsmp::coherence {
 namespace {
 
@@ -113,6 +115,55 @@ TEST(CoherenceMessage, RejectsAcksAndContentsWhereTheyDoNotBelong) {
     message = grant();
     message.contents = Contents::none;
     EXPECT_FALSE(accepted(encoded(message)));
+}
+
+std::vector<std::byte> bundle_of(std::initializer_list<Message> messages) {
+    std::vector<std::byte> bytes;
+    for (const Message& message : messages) {
+        const auto more = encoded(message);
+        bytes.insert(bytes.end(), more.begin(), more.end());
+    }
+    return bytes;
+}
+
+TEST(CoherenceBundle, ComesApartInOrder) {
+    const auto bytes = bundle_of({request(), grant(), grant(), request()});
+    ByteView rest = bytes;
+    for (const Message& expected : {request(), grant(), grant(), request()}) {
+        const auto decoded = decode(take_message(rest), kPages, kNodes);
+        ASSERT_TRUE(decoded);
+        EXPECT_EQ(decoded->message, expected);
+        EXPECT_EQ(decoded->contents.size(), expected.contents == Contents::page ? kPageSize : 0);
+    }
+    EXPECT_TRUE(rest.empty());
+}
+
+TEST(CoherenceBundle, WhatIsCutOffIsNoMessage) {
+    const auto whole = bundle_of({request(), grant()});
+    for (const std::size_t missing :
+         {std::size_t{1}, kPageSize, kPageSize + kMessageHeaderSize - 1}) {
+        ByteView rest = ByteView{whole}.first(whole.size() - missing);
+        EXPECT_TRUE(decode(take_message(rest), kPages, kNodes));
+        EXPECT_FALSE(decode(take_message(rest), kPages, kNodes));
+        EXPECT_TRUE(rest.empty());
+    }
+}
+
+TEST(OfferMeter, OffersLessWhenOffersAreNoUseUntilOneIs) {
+    OfferMeter meter;
+    const auto offers = [&](int requests) {
+        int made = 0;
+        for (int i = 0; i < requests; ++i) {
+            if (!meter.worthwhile()) continue;
+            ++made;
+            meter.offered();
+        }
+        return made;
+    };
+    EXPECT_EQ(offers(64), 64);
+    EXPECT_NEAR(offers(1600), 100, 5);
+    meter.accepted();
+    EXPECT_EQ(offers(64), 64);
 }
 
 }  // namespace

@@ -31,6 +31,7 @@ struct Memory final : MemoryKeeper {
         offered.insert(page.value());
     }
     void lose(std::uint64_t page) {
+        if (table.local(PageNumber{page}).releasing) set.on_offer_settled();
         table.set_local(PageNumber{page}, {});
         table.set(PageNumber{page}, PageFlag::mapped, false);
         set.on_lost(PageNumber{page});

@@ -14,6 +14,9 @@ namespace {
 // How long a vCPU that was told to leave may take before its page is fetched instead.
 constexpr Duration kLeaveTimeout = std::chrono::milliseconds(10);
 
+// Of so many rounds with frames, one looks for faults too after one that found none.
+constexpr unsigned kFaultlessRounds = 4;
+
 constexpr NodeId kClockMaster{0};
 
 }  // namespace
@@ -65,7 +68,7 @@ void DataPlane::run() {
     while (!stopping_) {
         const Instant now = monotonic_now();
         bool worked = poll_fabric(now);
-        worked |= read_faults(now);
+        worked |= read_faults(now, worked);
         worked |= run_commands(now);
         run_timers(now);
         if (worked) {
@@ -85,11 +88,19 @@ bool DataPlane::poll_fabric(Instant now) {
         }
         return false;
     }
+    const bool received = poll_fabric_once(now);
+    if (received) poll_fabric_once(now);  // what was answered leaves before anything else is done
+    if (!links_up_) watch_peers();
+    return received;
+}
+
+bool DataPlane::poll_fabric_once(Instant now) {
+    broker_.begin_batch();
     const bool received =
         fabric_->poll(now, [&](NodeId from, fabric::Channel channel, ByteView payload) {
             deliver(from, channel, payload, now);
         });
-    if (!links_up_) watch_peers();
+    broker_.end_batch();
     return received;
 }
 
@@ -176,9 +187,11 @@ bool DataPlane::all_links_up() const {
     return true;
 }
 
-bool DataPlane::read_faults(Instant now) {
+bool DataPlane::read_faults(Instant now, bool received) {
     // Faults are where new traffic comes from; answers to what is under way always go through.
     if (fabric_ && fabric_->congested()) return false;
+    // A system call: while frames stream in and faults do not, not with every few of them.
+    if (received && ++faultless_rounds_ % kFaultlessRounds != 0) return false;
     std::array<Userfault, 16> faults;
     const auto count = userfault_.read(faults);
     if (!count) {
@@ -186,6 +199,7 @@ bool DataPlane::read_faults(Instant now) {
         return false;
     }
     for (const Userfault& fault : std::span{faults}.first(*count)) on_fault(fault, now);
+    if (*count > 0) faultless_rounds_ = kFaultlessRounds - 1;  // more may come: look again at once
     return *count > 0;
 }
 

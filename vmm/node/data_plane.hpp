@@ -124,7 +124,9 @@ class DataPlane {
 
     void run();
     bool poll_fabric(Instant now);
-    bool read_faults(Instant now);
+    bool poll_fabric_once(Instant now);
+    // `received`: frames came in this round.
+    bool read_faults(Instant now, bool received);
     bool run_commands(Instant now);
     void run_timers(Instant now);
     void sleep(Instant now);
@@ -163,6 +165,7 @@ class DataPlane {
     ClockEstimator clock_;
     Pilot pilot_;
     std::optional<Instant> housekeeping_due_;
+    unsigned faultless_rounds_ = 0;
     Instant busy_until_{};  // polls without sleeping until then
     bool links_up_ = false;
     bool ready_ = false;

@@ -7,18 +7,16 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <thread>
 
 #include "proto/monotonic_clock.hpp"
+#include "test/bench/bench_main.hpp"
 #include "test/bench/locality/locality_report.hpp"
 
 namespace vsmp::bench {
 namespace {
 
 constexpr int kNice = -10;
-
-enum class Output : std::uint8_t { text, json };
 
 struct Settings {
     Output output = Output::text;
@@ -45,6 +43,9 @@ bool wanted(const Settings& settings, const LoadFile& load) {
 }
 
 Result<LocalityReport> measure(const Settings& settings, const std::string& folder) {
+    ::setenv("XDG_RUNTIME_DIR", folder.c_str(), 1);
+    // On a machine that does other things too; without the right to it, so be it.
+    (void)::setpriority(PRIO_PROCESS, 0, kNice);
     VSMP_TRY_ASSIGN(std::vector<LoadFile> loads, read_loads(settings.loads));
     std::erase_if(loads, [&](const LoadFile& load) { return !wanted(settings, load); });
     LocalityReport report{.rows = {}, .policies = settings.policies, .results = {}};
@@ -69,26 +70,6 @@ Result<LocalityReport> measure(const Settings& settings, const std::string& fold
     return report;
 }
 
-int run(const Settings& settings) {
-    char folder[] = "/tmp/vsmp-bench-XXXXXX";
-    if (::mkdtemp(folder) == nullptr) {
-        std::fprintf(stderr, "bench_locality: %s\n", Error::from_errno("mkdtemp").message.c_str());
-        return 1;
-    }
-    ::setenv("XDG_RUNTIME_DIR", folder, 1);
-    // On a machine that does other things too; without the right to it, so be it.
-    (void)::setpriority(PRIO_PROCESS, 0, kNice);
-    const auto report = measure(settings, folder);
-    std::filesystem::remove_all(folder);
-    if (!report) {
-        std::fprintf(stderr, "bench_locality: %s\n", report.error().message.c_str());
-        return 1;
-    }
-    const std::string text = settings.output == Output::json ? to_json(*report) : to_table(*report);
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    return 0;
-}
-
 }  // namespace
 }  // namespace vsmp::bench
 
@@ -107,5 +88,6 @@ int main(int argc, char** argv) {
     app.add_flag("--json", json, "for machines");
     CLI11_PARSE(app, argc, argv);
     settings.output = json ? Output::json : Output::text;
-    return run(settings);
+    return run_bench("bench_locality", settings.output,
+                     [&](const std::string& folder) { return measure(settings, folder); });
 }

@@ -259,15 +259,18 @@ void Cluster::deliver(std::size_t to, NodeId from, ByteView payload) {
                      from.value(), to, std::to_integer<int>(payload[0]));
     std::vector<std::byte> changed;
     if (options_.mutation != Mutation::none) {
-        const auto decoded = decode(payload, pages(), options_.nodes);
-        if (!decoded) return fail("a message that cannot be decoded");
-        Message message = decoded->message;
-        if (!mutate(to, message)) return;
-        changed.resize(kMessageHeaderSize);
-        ByteWriter writer{changed};
-        encode(message, writer);
-        if (message.contents == Contents::page)
-            changed.insert(changed.end(), decoded->contents.begin(), decoded->contents.end());
+        while (!payload.empty()) {
+            const auto decoded = decode(take_message(payload), pages(), options_.nodes);
+            if (!decoded) return fail("a message that cannot be decoded");
+            Message message = decoded->message;
+            if (!mutate(to, message)) continue;
+            std::array<std::byte, kMessageHeaderSize> header;
+            ByteWriter writer{header};
+            encode(message, writer);
+            changed.insert(changed.end(), header.begin(), header.end());
+            if (message.contents == Contents::page)
+                changed.insert(changed.end(), decoded->contents.begin(), decoded->contents.end());
+        }
         payload = changed;
     }
     nodes_[to]->broker.on_message(from, payload, now_);

@@ -19,8 +19,8 @@ const char* Mappings::broken(std::size_t page) const {
     return nullptr;
 }
 
-Result<void> SimMapper::map_read_only(PageNumber page) {
-    all_.permit(node_, page.value(), Pte::read_only);
+Result<void> SimMapper::map_read_only(PageNumber first, std::uint64_t count) {
+    for (std::uint64_t i = 0; i < count; ++i) all_.permit(node_, first.value() + i, Pte::read_only);
     return {};
 }
 
@@ -42,8 +42,8 @@ Result<void> SimMapper::forbid_write(PageNumber page) {
     return {};
 }
 
-Result<void> SimMapper::unmap(PageNumber page) {
-    all_.set(node_, page.value(), Pte::none);
+Result<void> SimMapper::unmap(PageNumber first, std::uint64_t count) {
+    for (std::uint64_t i = 0; i < count; ++i) all_.set(node_, first.value() + i, Pte::none);
     return {};
 }
 

@@ -50,11 +50,11 @@ class SimMapper final : public PageMapper {
   public:
     SimMapper(Mappings& all, std::size_t node) : all_(all), node_(node) {}
 
-    Result<void> map_read_only(PageNumber page) override;
+    Result<void> map_read_only(PageNumber first, std::uint64_t count) override;
     Result<void> map_writable(PageNumber first, std::uint64_t count) override;
     Result<void> allow_write(PageNumber page) override;
     Result<void> forbid_write(PageNumber page) override;
-    Result<void> unmap(PageNumber page) override;
+    Result<void> unmap(PageNumber first, std::uint64_t count) override;
 
   private:
     Mappings& all_;

@@ -1,0 +1,122 @@
+#include "page_fault_broker/core/read_ahead.hpp"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <vector>
+
+namespace vsmp::coherence {
+namespace {
+
+// Faults at `page`; all that is wanted can be had. The number of pages asked for.
+std::uint64_t touch(ReadAhead& ahead, std::uint64_t page, Access access = Access::read) {
+    const auto request = ahead.on_fault(PageNumber{page}, access);
+    if (!request) return 0;
+    ahead.on_asked(request->count);
+    return request->count;
+}
+
+TEST(ReadAhead, AsksForNothingWithoutOrder) {
+    ReadAhead ahead{64};
+    for (std::uint64_t page = 0; page < 4000; page += 7) EXPECT_EQ(touch(ahead, page), 0u);
+    EXPECT_EQ(ahead.counters().asked, 0u);
+}
+
+TEST(ReadAhead, DoublesWhatIsAheadWhenAMarkerIsTouchedUpToItsLimit) {
+    ReadAhead ahead{16};
+    EXPECT_EQ(touch(ahead, 100), 0u);
+    EXPECT_EQ(touch(ahead, 101), 4u);   // 102 to 105
+    EXPECT_EQ(touch(ahead, 102), 5u);   // to 110: 8 ahead
+    EXPECT_EQ(touch(ahead, 103), 0u);   // told by 102 already
+    EXPECT_EQ(touch(ahead, 106), 12u);  // to 122: 16 ahead
+    EXPECT_EQ(touch(ahead, 111), 5u);   // to 127
+    EXPECT_EQ(ahead.counters().asked, 26u);
+    EXPECT_EQ(ahead.counters().used, 21u);
+    EXPECT_EQ(ahead.counters().wasted, 0u);
+}
+
+TEST(ReadAhead, MarkersAreTheFirstOfARequestAndSomeOfTheOthers) {
+    const ReadAhead::Request request{PageNumber{30}, 40, Access::read};
+    std::vector<std::uint64_t> markers;
+    for (std::uint64_t page = 30; page < 70; ++page)
+        if (request.is_marker(PageNumber{page})) markers.push_back(page);
+    EXPECT_EQ(markers, (std::vector<std::uint64_t>{30, 62}));
+}
+
+TEST(ReadAhead, KeepsSeveralRequestsUnderWay) {
+    ReadAhead ahead{256};
+    std::uint64_t end = 0, least = 256;
+    std::set<std::uint64_t> markers;
+    for (std::uint64_t page = 0; page < 4096; ++page) {
+        if (page < end && !markers.contains(page)) continue;  // mapped
+        if (const auto request = ahead.on_fault(PageNumber{page}, Access::read)) {
+            end = request->first.value() + request->count;
+            for (std::uint64_t next = request->first.value(); next < end; ++next)
+                if (request->is_marker(PageNumber{next})) markers.insert(next);
+            ahead.on_asked(request->count);
+        }
+        if (page >= 1024) least = std::min(least, end - page);
+    }
+    EXPECT_GE(least, 256u - ReadAhead::kMarkerEvery);
+    EXPECT_EQ(ahead.counters().wasted, 0u);
+}
+
+TEST(ReadAhead, APageThatIsWantedBeforeItsMarkerWillDo) {
+    ReadAhead ahead{64};
+    touch(ahead, 100);
+    touch(ahead, 101);
+    EXPECT_GT(touch(ahead, 104), 0u);
+}
+
+TEST(ReadAhead, AsksToWriteOnceTheStreamWrites) {
+    ReadAhead ahead{64};
+    touch(ahead, 10);
+    touch(ahead, 11);
+    EXPECT_FALSE(ahead.on_fault(PageNumber{11}, Access::write));  // an upgrade, behind
+    const auto request = ahead.on_fault(PageNumber{12}, Access::read);
+    ASSERT_TRUE(request);
+    EXPECT_EQ(request->access, Access::write);
+}
+
+TEST(ReadAhead, GoesOnWhereLittleCouldBeAskedFor) {
+    ReadAhead ahead{64};
+    touch(ahead, 100);
+    ASSERT_TRUE(ahead.on_fault(PageNumber{101}, Access::read));
+    ahead.on_asked(0);
+    const auto request = ahead.on_fault(PageNumber{102}, Access::read);
+    ASSERT_TRUE(request);
+    EXPECT_EQ(request->first, PageNumber{103});
+    ahead.on_asked(2);
+    EXPECT_GT(touch(ahead, 103), 0u);
+    EXPECT_EQ(ahead.counters().wasted, 0u);
+}
+
+TEST(ReadAhead, SeveralStreamsDoNotDisturbEachOther) {
+    ReadAhead ahead{8};
+    for (std::uint64_t i = 0; i < 8; ++i) touch(ahead, 1000 * i);
+    for (std::uint64_t i = 0; i < 8; ++i) EXPECT_EQ(touch(ahead, 1000 * i + 1), 4u);
+    for (std::uint64_t i = 0; i < 8; ++i) EXPECT_EQ(touch(ahead, 1000 * i + 2), 5u);
+}
+
+// Pairs of neighbours and never a third: each costs less, in the end one page.
+TEST(ReadAhead, ShrinksOnWasteAndRecovers) {
+    ReadAhead ahead{64};
+    std::uint64_t asked = 0;
+    for (std::uint64_t i = 0; i < 100; ++i) {
+        touch(ahead, 1000 * i);
+        asked = touch(ahead, 1000 * i + 1);
+    }
+    EXPECT_EQ(asked, ReadAhead::kSmallestStart);
+    EXPECT_GT(ahead.counters().wasted, 90u);
+    for (std::uint64_t page = 99'002; page < 99'200; ++page) touch(ahead, page);
+    touch(ahead, 500'000);
+    EXPECT_GT(touch(ahead, 500'001), ReadAhead::kSmallestStart);
+}
+
+TEST(ReadAhead, CanBeSwitchedOff) {
+    ReadAhead ahead{0};
+    for (std::uint64_t page = 0; page < 100; ++page) EXPECT_EQ(touch(ahead, page), 0u);
+}
+
+}  // namespace
+}  // namespace vsmp::coherence
