@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "page_fault_broker/core/page_runs.hpp"
+
 namespace vsmp {
 
 using coherence::Action;
@@ -21,18 +23,6 @@ namespace {
 
 // Pages mapped at once when a page of this node's own that nobody shares is touched first.
 constexpr std::uint64_t kFaultAround = 16;
-
-// Forgets `pages` when `what` has been done to each run of neighbours.
-template <class What>
-void for_each_run(std::vector<PageNumber>& pages, What what) {
-    std::ranges::sort(pages, {}, &PageNumber::value);
-    for (std::size_t i = 0, next = 0; i < pages.size(); i = next) {
-        next = i + 1;
-        while (next < pages.size() && pages[next].value() == pages[next - 1].value() + 1) ++next;
-        what(pages[i], next - i);
-    }
-    pages.clear();
-}
 
 void must(const Result<void>& result, std::string_view why) {
     if (!result) VSMP_CHECK(false, result.error().in(std::string{why}).message);
@@ -181,10 +171,10 @@ bool Broker::take(PageNumber page, coherence::Purpose purpose) {
 // Neighbours come and go together: one system call, and one flush of TLBs, for each run.
 void Broker::give_memory_back() {
     if (!to_unmap_.empty() || !to_discard_.empty()) map_pending();
-    for_each_run(to_unmap_, [&](PageNumber first, std::uint64_t count) {
+    coherence::for_each_run(to_unmap_, [&](PageNumber first, std::uint64_t count) {
         must(mapper_.unmap(first, count), "sample pages");
     });
-    for_each_run(to_discard_, [&](PageNumber first, std::uint64_t count) {
+    coherence::for_each_run(to_discard_, [&](PageNumber first, std::uint64_t count) {
         must(memory_.discard(first, count), "give the memory of pages back");
     });
 }
@@ -361,10 +351,10 @@ void Broker::send_and_map() {
 }
 
 void Broker::map_pending() {
-    for_each_run(to_map_read_only_, [&](PageNumber first, std::uint64_t count) {
+    coherence::for_each_run(to_map_read_only_, [&](PageNumber first, std::uint64_t count) {
         must(mapper_.map_read_only(first, count), "map pages for reading");
     });
-    for_each_run(to_map_writable_, [&](PageNumber first, std::uint64_t count) {
+    coherence::for_each_run(to_map_writable_, [&](PageNumber first, std::uint64_t count) {
         must(mapper_.map_writable(first, count), "map pages for writing");
     });
 }
