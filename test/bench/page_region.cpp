@@ -22,6 +22,15 @@ uffdio_range range_of(std::span<std::byte> memory) {
     return {.start = reinterpret_cast<std::uint64_t>(memory.data()), .len = memory.size()};
 }
 
+constexpr std::uint64_t kFetched = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR;
+constexpr std::uint64_t kAll = kFetched | UFFDIO_REGISTER_MODE_WP;
+
+Result<void> watch(int fd, std::span<std::byte> memory, std::uint64_t mode) {
+    uffdio_register area{.range = range_of(memory), .mode = mode, .ioctls = 0};
+    if (::ioctl(fd, UFFDIO_REGISTER, &area) != 0) return Error::from_errno("UFFDIO_REGISTER");
+    return {};
+}
+
 Result<UniqueFd> userfaultfd_for(std::span<std::byte> memory, std::uint64_t mode) {
     UniqueFd fd{static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK))};
     if (!fd) return Error::from_errno("userfaultfd");
@@ -30,8 +39,7 @@ Result<UniqueFd> userfaultfd_for(std::span<std::byte> memory, std::uint64_t mode
                                UFFD_FEATURE_WP_HUGETLBFS_SHMEM,
                    .ioctls = 0};
     if (::ioctl(fd.get(), UFFDIO_API, &api) != 0) return Error::from_errno("UFFDIO_API");
-    uffdio_register area{.range = range_of(memory), .mode = mode, .ioctls = 0};
-    if (::ioctl(fd.get(), UFFDIO_REGISTER, &area) != 0) return Error::from_errno("UFFDIO_REGISTER");
+    VSMP_TRY(watch(fd.get(), memory, mode));
     return fd;
 }
 
@@ -65,6 +73,30 @@ Result<bool> continue_maps_large() {
     if (::ioctl(fd.get(), UFFDIO_CONTINUE, &all) != 0) return Error::from_errno("UFFDIO_CONTINUE");
     VSMP_TRY_ASSIGN(const std::size_t large, mapped_large(memory.bytes.data()));
     return large == kLargePage;
+}
+
+// Three ranges of 2 MiB, mapped large while writes are not watched; then the one in the middle is
+// to be shared: writes are watched there as well, and a page of it is write-protected. The others
+// must stay as they are.
+Result<bool> splits_on_demand() {
+    VSMP_TRY_ASSIGN(const AlignedMemory memory, AlignedMemory::create(3 * kLargePage));
+    VSMP_TRY_ASSIGN(const UniqueFd fd, userfaultfd_for(memory.bytes, kFetched));
+    VSMP_TRY(collapse(memory.bytes));
+    const std::span<std::byte> shared = memory.bytes.subspan(kLargePage, kLargePage);
+    VSMP_TRY(watch(fd.get(), shared, kAll));
+    if (::madvise(shared.data(), shared.size(), MADV_DONTNEED) != 0)
+        return Error::from_errno("MADV_DONTNEED");
+    uffdio_writeprotect protect{.range = range_of(shared.first(kPageSize)),
+                                .mode = UFFDIO_WRITEPROTECT_MODE_WP};
+    if (::ioctl(fd.get(), UFFDIO_WRITEPROTECT, &protect) != 0) return false;
+    std::size_t large = 0;
+    for (std::size_t range = 0; range < 3; ++range) {
+        VSMP_TRY_ASSIGN(const std::size_t here,
+                        mapped_large(memory.bytes.data() + range * kLargePage));
+        large += here;
+    }
+    VSMP_TRY_ASSIGN(const std::size_t split, mapped_large(shared.data()));
+    return split == 0 && large == 2 * kLargePage;
 }
 
 }  // namespace
@@ -114,18 +146,18 @@ Result<SmallPages> SmallPages::create(std::size_t bytes) {
 }
 
 Result<std::vector<Fact>> try_large_pages() {
-    constexpr std::uint64_t kFetched = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR;
-    constexpr std::uint64_t kAll = kFetched | UFFDIO_REGISTER_MODE_WP;
     VSMP_TRY_ASSIGN(const bool continues, continue_maps_large());
     VSMP_TRY_ASSIGN(const bool fetched, collapses_under(kFetched));
     VSMP_TRY_ASSIGN(const bool all, collapses_under(kAll));
     VSMP_TRY_ASSIGN(const bool kept, registering_keeps_it(kAll));
+    VSMP_TRY_ASSIGN(const bool splits, splits_on_demand());
     return std::vector<Fact>{
         {"continue_maps_large", "UFFDIO_CONTINUE maps 2 MiB at once", continues},
         {"collapses_missing_minor", "collapses while missing and minor faults are watched",
          fetched},
         {"collapses_missing_minor_wp", "collapses while writes are watched, too", all},
-        {"registering_keeps_large", "stays 2 MiB when all three begin to be watched", kept}};
+        {"registering_keeps_large", "stays 2 MiB when all three begin to be watched", kept},
+        {"splits_on_demand", "splits alone when it begins to be shared", splits}};
 }
 
 }  // namespace vsmp::bench
