@@ -2,45 +2,20 @@
 //   guest_job generate SEED            writes the data that belongs to SEED to standard output
 //   guest_job atomics THREADS BUMPS    threads, one a CPU, increment counters of one shared array
 // Exit status 0 when right, 1 when the result is wrong, 2 for anything else.
-#include <sched.h>
-
 #include <array>
 #include <atomic>
-#include <charconv>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
-#include <optional>
-#include <string_view>
 #include <thread>
 #include <vector>
+
+#include "common.hpp"
 
 namespace {
 
 constexpr std::size_t generated_bytes = 256 * 1024;
 constexpr std::size_t counter_count = 1024;  // two pages: every thread meets every other one there
-
-// xorshift64* (Vigna 2016): the same numbers everywhere, from a seed.
-class Generator {
-  public:
-    explicit Generator(std::uint64_t seed) : state_(seed * 0x9E3779B97F4A7C15u + 1) {}
-    std::uint64_t next() {
-        state_ ^= state_ >> 12;
-        state_ ^= state_ << 25;
-        state_ ^= state_ >> 27;
-        return state_ * 0x2545F4914F6CDD1Du;
-    }
-
-  private:
-    std::uint64_t state_;
-};
-
-std::optional<unsigned> parse(std::string_view text) {
-    unsigned value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-    return value;
-}
 
 int generate(unsigned seed) {
     Generator generator(seed);
@@ -68,13 +43,6 @@ void bump(Counters& counters, unsigned thread, unsigned bumps) {
         while (!counter.compare_exchange_weak(seen, seen + 1)) {
         }
     }
-}
-
-bool run_on_cpu(unsigned cpu) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    return sched_setaffinity(0, sizeof set, &set) == 0;
 }
 
 // What the same increments make when one thread does them all.

@@ -3,11 +3,16 @@
 
 guest_dir=$top/build/guest # vmlinuz, initrd, and the parts the initrd is made of
 
-build_guest_job() {
-    local source=$top/test/guest/guest_job.cpp program=$guest_dir/guest_job
-    [ ! "$program" -nt "$source" ] || return 0
-    logged guest-job g++ -std=c++20 -O2 -Wall -Wextra -static -pthread -s -o "$program.part" "$source"
-    mv "$program.part" "$program"
+# The programs that the guest's jobs run; all of them when a source is newer.
+build_guest_jobs() {
+    local sources=("$top"/test/guest/*) job program
+    for job in guest_job memory_job; do
+        program=$guest_dir/$job
+        [ -n "$(find "${sources[@]}" -newer "$program" 2>&1)" ] || continue
+        logged "$job" g++ -std=c++20 -O2 -Wall -Wextra -static -pthread -s -o "$program.part" \
+            "$top/test/guest/$job.cpp"
+        mv "$program.part" "$program"
+    done
 }
 
 # Digests are computed here, so that the guest does not vouch for itself.
@@ -27,7 +32,7 @@ pack_guest() {
         [ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"
     done
     install -m 755 "$top/tools/guest/init" "$root/init"
-    cp "$guest_dir/guest_job" "$root/bin/"
+    cp "$guest_dir"/{guest_job,memory_job} "$root/bin/"
     write_digests "$root/etc/vsmp-digests"
     pack_root "$root" "$guest_dir/initrd"
     rm -rf "$root"
@@ -36,8 +41,8 @@ pack_guest() {
 make_guest_image() {
     local key
     mkdir -p "$guest_dir"
-    build_guest_job
-    key=$(content_key "$guest_dir/guest_job" "$top/tools/guest/init" /usr/bin/busybox \
+    build_guest_jobs
+    key=$(content_key "$guest_dir"/{guest_job,memory_job} "$top/tools/guest/init" /usr/bin/busybox \
         "$lib/guest_image.sh" "$lib/staging.sh")
     if [ "$(cat "$guest_dir/initrd.key" 2>/dev/null)" != "$key" ]; then
         pack_guest

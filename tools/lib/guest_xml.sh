@@ -4,15 +4,15 @@ set -eu
 
 usage() {
     cat <<'TEXT'
-Usage: guest_xml.sh [--nodes N] [--vcpus N] [--mem MIB] [--hosts 1|2] [--append TEXT]
+Usage: guest_xml.sh [--nodes N] [--vcpus N] [--mem MIB] [--limit MIB] [--hosts 1|2] [--append TEXT]
                     [--policy NAME] [--hold US] [--spread MODE] [--name NAME] [--kernel FILE] [--initrd FILE]
---vcpus and --mem are those of each node. --hold: microseconds that a page is kept once obtained
+--vcpus and --mem are those of each node, --limit is limit-mib of each. --hold: microseconds that a page is kept once obtained
 (10000: an emulated machine needs longer than real ones to wake a thread and run an instruction). With --hosts 2, node 0 is here and the others are on
 10.77.0.2, on the interface fabric0: the testbed's two machines.
 TEXT
 }
 
-nodes=2 vcpus=1 mem=256 hosts=1 append='' policy=always-fetch hold=10000 spread=round-robin name=test
+nodes=2 vcpus=1 mem=256 limit='' hosts=1 append='' policy=always-fetch hold=10000 spread=round-robin name=test
 kernel=/var/lib/vsmp/boot/vmlinuz initrd=/var/lib/vsmp/boot/initrd.img
 while [ $# != 0 ]; do
     [ $# -ge 2 ] || { usage >&2 && exit 2; }
@@ -20,6 +20,7 @@ while [ $# != 0 ]; do
         --nodes) nodes=$2 ;;
         --vcpus) vcpus=$2 ;;
         --mem) mem=$2 ;;
+        --limit) limit=" limit-mib='$2'" ;;
         --hosts) hosts=$2 ;;
         --append) append=$2 ;;
         --policy) policy=$2 ;;
@@ -46,7 +47,7 @@ cluster_nodes() {
             link="type='af_packet' interface='fabric0'"
             [ "$node" = 0 ] || host=10.77.0.2
         fi
-        echo "      <vsmp:node id='$node' cell='$node' host='$host'><vsmp:link $link/></vsmp:node>"
+        echo "      <vsmp:node id='$node' cell='$node' host='$host'$limit><vsmp:link $link/></vsmp:node>"
         node=$((node + 1))
     done
 }
