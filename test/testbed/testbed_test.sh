@@ -66,6 +66,7 @@ command_takes_too_long() {
 }
 
 interrupted() {
+    : >"$work/stdout" # there before the reader below, whoever is quicker
     "$top/tools/dev" testbed --no-build --name "test-$case" -- sh -c 'echo started; sleep 1000' \
         >"$work/stdout" 2>"$work/stderr" &
     local pid=$! line
