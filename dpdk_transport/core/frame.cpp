@@ -109,8 +109,8 @@ bool consistent(const FrameHeader& header, std::size_t payload_size) {
         case FrameKind::probe:
             return header.mtu != 0;
         case FrameKind::ack:
-            return payload_size < kSelectiveReach / 8 && payload_size % sizeof(std::uint64_t) == 0 &&
-                   header.scope == AckScope::whole;
+            return payload_size < kSelectiveReach / 8 &&
+                   payload_size % sizeof(std::uint64_t) == 0 && header.scope == AckScope::whole;
         case FrameKind::data:
             break;
     }

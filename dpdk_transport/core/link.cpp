@@ -362,7 +362,8 @@ void Link::transmitted(Instant now) {
     }
     if (plan_.frame) send_.transmitted(*plan_.frame, plan_.outgoing.path, now);
     const FrameHeader& header = plan_.outgoing.header;
-    if (header.kind != FrameKind::ack && (doubled_ || (owed_ > 0 && header.scope == AckScope::part))) {
+    if (header.kind != FrameKind::ack &&
+        (doubled_ || (owed_ > 0 && header.scope == AckScope::part))) {
         ack_now_ = true;
         return;
     }

@@ -45,8 +45,8 @@ class ReceiveWindow {
     std::size_t size_;
     std::vector<std::uint64_t> here_;  // bits by sequence, modulo their number
     std::size_t early_ = 0;            // how many are set
-    std::uint32_t next_ = 0;          // first sequence that is missing
-    std::uint32_t limit_ = 0;         // first sequence that is not granted
+    std::uint32_t next_ = 0;           // first sequence that is missing
+    std::uint32_t limit_ = 0;          // first sequence that is not granted
 };
 
 }  // namespace vsmp::fabric

@@ -1,7 +1,8 @@
-// Retransmission timeout of a path from measured round trips: RFC 6298, with changes of RFC 9002 and
-// RFC 8985. What the peer says it held its acknowledgement back for is not part of the round trip
-// (9002, 5.3), and the longest it may do so is part of the timeout (9002, 6.2.1) unless it was asked
-// to answer at once. A timeout makes a probe (8985, 7), after two round trips at the earliest.
+// Retransmission timeout of a path from measured round trips: RFC 6298, with changes of RFC 9002
+// and RFC 8985. What the peer says it held its acknowledgement back for is not part of the round
+// trip (9002, 5.3), and the longest it may do so is part of the timeout (9002, 6.2.1) unless it was
+// asked to answer at once. A timeout makes a probe (8985, 7), after two round trips at the
+// earliest.
 //
 // How soon depends on what earlier probes were good for. On a wire that loses frames the floor goes
 // down with each that was needed; where the peer was merely off its CPU, for longer than round
@@ -57,9 +58,7 @@ class RoundTrip {
     }
     // Whether an answer so long after a transmission may well be to this one: not to one before,
     // and the peer was not off its CPU.
-    bool plausible(Duration age) const {
-        return age >= shortest_ && age <= base_ + ack_delay_;
-    }
+    bool plausible(Duration age) const { return age >= shortest_ && age <= base_ + ack_delay_; }
     // Zero until the first sample.
     Duration smoothed() const { return smoothed_; }
     Duration shortest() const { return shortest_; }

@@ -173,8 +173,7 @@ bool SendWindow::possible(const Acknowledgement& told) const {
     std::uint32_t highest = 0;  // 1 more than the highest bit that is set
     for (std::uint32_t word = 0; word < kSelectiveWords; ++word)
         if (told.selective[word] != 0)
-            highest =
-                64 * word + static_cast<std::uint32_t>(std::bit_width(told.selective[word]));
+            highest = 64 * word + static_cast<std::uint32_t>(std::bit_width(told.selective[word]));
     return highest == 0 || highest < sent - advance;
 }
 

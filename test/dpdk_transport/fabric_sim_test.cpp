@@ -116,9 +116,9 @@ TEST_P(OneFault, EveryMessageArrivesOnceAndInOrder) {
         if (rate == 0) undisturbed = per_second;
         std::cout << std::setw(10) << GetParam().name << std::setw(6) << 100 * rate << "%  "
                   << cluster.delivered() << " messages, " << cluster.wire().counts().frames
-                  << " frames, " << sum.retransmissions << " again, " << sum.needless << " needlessly, " << sum.duplicates
-                  << " double; " << std::lround(100 * per_second / undisturbed)
-                  << "% of the undisturbed speed\n";
+                  << " frames, " << sum.retransmissions << " again, " << sum.needless
+                  << " needlessly, " << sum.duplicates << " double; "
+                  << std::lround(100 * per_second / undisturbed) << "% of the undisturbed speed\n";
         if (rate == 0.01 && GetParam().chance == &Weather::loss) {
             EXPECT_GE(per_second, 0.6 * undisturbed);
         }

@@ -104,8 +104,8 @@ int play(int self, const std::string& interface, std::uint32_t count, Shared& sh
     const PeerCounters counters = node->fabric->counters(peer);
     std::cerr << "node " << self << ": " << received << " received, " << counters.frames_sent
               << " frames sent, " << counters.retransmissions << " again, " << counters.needless
-              << " of them needlessly, " << counters.duplicates
-              << " twice, " << counters.out_of_order << " early\n";
+              << " of them needlessly, " << counters.duplicates << " twice, "
+              << counters.out_of_order << " early\n";
     return wrong == 0 && received == count ? 0 : 3;
 }
 

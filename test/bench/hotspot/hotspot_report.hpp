@@ -12,8 +12,8 @@ struct HotspotRun {
     unsigned vcpus = 0;
     double hold_us = 0;
     double seconds = 0;
-    double undisturbed_per_us = 0;                 // increments of one vCPU that has the page
-    double hand_over_us = 0;                       // to fetch a page that another node has written
+    double undisturbed_per_us = 0;  // increments of one vCPU that has the page
+    double hand_over_us = 0;        // to fetch a page that another node has written
     std::vector<std::uint64_t> increments = {}, turns = {};  // by vCPU
 
     // The least vCPU's increments over a fair share.
