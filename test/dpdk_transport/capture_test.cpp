@@ -2,12 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
-#include <filesystem>
 
 #include "dpdk_transport/make_fabric.hpp"
 #include "dpdk_transport/ports/memory_port.hpp"
 #include "dpdk_transport/ports/tap_port.hpp"
 #include "page_fault_broker/core/message.hpp"
+#include "test/own_folder.hpp"
 #include "test/skip.hpp"
 
 namespace vsmp::fabric {
@@ -26,13 +26,7 @@ std::string output_of(const std::string& command) {
 
 class Capture : public testing::Test {
   protected:
-    void SetUp() override {
-        char folder[] = "/tmp/vsmp-test-XXXXXX";
-        ASSERT_NE(::mkdtemp(folder), nullptr);
-        folder_ = folder;
-    }
-    void TearDown() override { std::filesystem::remove_all(folder_); }
-    std::string path() const { return folder_ + "/node-0.pcapng"; }
+    std::string path() const { return folder_.path() + "/node-0.pcapng"; }
 
     // Two nodes; the frames of the first are written down. It asks for a page, of which `body` is
     // the contents.
@@ -69,13 +63,13 @@ class Capture : public testing::Test {
     }
 
     using Bytes = std::vector<std::byte>;
-    std::string folder_;
+    test::OwnFolder folder_;
 };
 
 TEST_F(Capture, FileThatCannotBeMadeIsNamed) {
-    auto file = PcapngFile::create(folder_ + "/none/x", "port");
+    auto file = PcapngFile::create(folder_.path() + "/none/x", "port");
     ASSERT_FALSE(file);
-    EXPECT_NE(file.error().message.find(folder_ + "/none/x"), std::string::npos);
+    EXPECT_NE(file.error().message.find(folder_.path() + "/none/x"), std::string::npos);
 }
 
 TEST_F(Capture, TsharkReadsItWithOurDissector) {

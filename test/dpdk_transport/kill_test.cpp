@@ -7,13 +7,13 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <filesystem>
 #include <iostream>
 #include <new>
 #include <thread>
 
 #include "dpdk_transport/bench/network_sandbox.hpp"
 #include "test/dpdk_transport/node_process.hpp"
+#include "test/own_folder.hpp"
 #include "test/skip.hpp"
 
 namespace vsmp::fabric {
@@ -56,14 +56,8 @@ class KillTest : public testing::Test {
                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         ASSERT_NE(memory, MAP_FAILED);
         shared_ = new (memory) Shared{};
-        char folder[] = "/tmp/vsmp-test-XXXXXX";
-        ASSERT_NE(::mkdtemp(folder), nullptr);
-        folder_ = folder;
     }
-    void TearDown() override {
-        ::munmap(shared_, sizeof(Shared));
-        std::filesystem::remove_all(folder_);
-    }
+    void TearDown() override { ::munmap(shared_, sizeof(Shared)); }
 
     // Both have heard something since the counts were cleared. False after 20 s.
     bool both_hear() {
@@ -105,7 +99,7 @@ class KillTest : public testing::Test {
     }
 
     Shared* shared_ = nullptr;
-    std::string folder_;
+    test::OwnFolder folder_;
 };
 
 class KillEither : public KillTest, public testing::WithParamInterface<int> {};
@@ -113,7 +107,7 @@ class KillEither : public KillTest, public testing::WithParamInterface<int> {};
 TEST_P(KillEither, VhostUserSurvivorTalksToEachSuccessor) {
     kill_over_and_over(GetParam(), [&](int self) {
         VhostUserOptions port;
-        port.socket = folder_ + "/link";
+        port.socket = folder_.path() + "/link";
         port.role = self == 0 ? VhostRole::server : VhostRole::client;
         return PortOptions{port};
     });

@@ -7,12 +7,12 @@
 
 #include <algorithm>
 #include <csignal>
-#include <filesystem>
 #include <iostream>
 
 #include "dpdk_transport/make_fabric.hpp"
 #include "dpdk_transport/ports/open_port.hpp"
 #include "proto/monotonic_clock.hpp"
+#include "test/own_folder.hpp"
 
 namespace vsmp::fabric {
 namespace {
@@ -114,14 +114,8 @@ int exit_code(pid_t pid) {
 
 class VhostUser : public testing::Test {
   protected:
-    void SetUp() override {
-        char folder[] = "/tmp/vsmp-test-XXXXXX";
-        ASSERT_NE(::mkdtemp(folder), nullptr);
-        folder_ = folder;
-    }
-    void TearDown() override { std::filesystem::remove_all(folder_); }
-    std::string socket() const { return folder_ + "/link"; }
-    std::string folder_;
+    std::string socket() const { return folder_.path() + "/link"; }
+    test::OwnFolder folder_;
 };
 
 TEST_F(VhostUser, MessagesGoBothWaysAndSleepersAreWoken) {
@@ -186,9 +180,11 @@ TEST_F(VhostUser, ServerWithoutClientGivesUp) {
 TEST_F(VhostUser, FolderMustExist) {
     const auto body = [&] {
         auto eal = Eal::start({});
-        auto opened = open_port(*eal, VhostUserOptions{folder_ + "/none/link", VhostRole::client});
+        auto opened =
+            open_port(*eal, VhostUserOptions{folder_.path() + "/none/link", VhostRole::client});
         if (opened) return 1;
-        return opened.error().message == "folder " + folder_ + "/none of the socket does not exist"
+        return opened.error().message ==
+                       "folder " + folder_.path() + "/none of the socket does not exist"
                    ? 0
                    : 2;
     };
