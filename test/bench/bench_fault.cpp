@@ -2,19 +2,17 @@
 // a userfault answered on the spot, and raw frames over the same kind of port. Rounds of the one
 // and the other alternate, and ratios of medians are what counts: machines are noisy.
 #include <unistd.h>
-#include <x86intrin.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <thread>
 
 #include "page_fault_broker/core/message.hpp"
-#include "proto/monotonic_clock.hpp"
 #include "test/bench/bench_main.hpp"
 #include "test/bench/fault_report.hpp"
 #include "test/bench/fault_run.hpp"
 #include "test/bench/plain_fault.hpp"
 #include "test/bench/raw_echo.hpp"
+#include "test/bench/tsc_rate.hpp"
 
 namespace vsmp::bench {
 namespace {
@@ -32,15 +30,6 @@ struct Settings {
 
 constexpr auto kSmall = static_cast<std::uint32_t>(coherence::kMessageHeaderSize);
 constexpr auto kPage = static_cast<std::uint32_t>(coherence::kMessageHeaderSize + kPageSize);
-
-double ticks_per_us() {
-    const Instant begin = monotonic_now();
-    const std::uint64_t from = __rdtsc();
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    const std::uint64_t to = __rdtsc();
-    const std::chrono::duration<double, std::micro> took = monotonic_now() - begin;
-    return static_cast<double>(to - from) / took.count();
-}
 
 void append(std::vector<double>& to, const std::vector<double>& from, double divisor = 1) {
     for (double sample : from) to.push_back(sample / divisor);
@@ -107,8 +96,10 @@ int main(int argc, char** argv) {
     CLI::App app{"Page faults between two local nodes, and ships, over their floors."};
     bool json = false;
     app.add_option("--port", settings.port, "veth (af_packet, needs root) or vhost")
-        ->transform(CLI::CheckedTransformer(
-            std::map<std::string, PortKind>{{"veth", PortKind::veth}, {"vhost", PortKind::vhost}}));
+        ->transform(CLI::Transformer(std::map<std::string, PortKind>{{"veth", PortKind::veth},
+                                                                     {"vhost", PortKind::vhost}})
+                        .description(""))
+        ->transform(CLI::IsMember({"veth", "vhost"}));  // runs first, and names what there is
     app.add_option("--rounds", settings.rounds)->check(CLI::Range(1, 1000))->capture_default_str();
     app.add_option("--touches", settings.touches, "of each kind in a round")
         ->check(CLI::Range(1, 400))

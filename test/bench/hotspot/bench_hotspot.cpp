@@ -2,12 +2,9 @@
 // (test/micro/hotspot.cpp): who gets how much, and how much of what the hold time permits.
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <thread>
 
-#include <x86intrin.h>
-
-#include "proto/monotonic_clock.hpp"
 #include "test/bench/hotspot/hotspot_report.hpp"
+#include "test/bench/tsc_rate.hpp"
 #include "test/e2e/micro_guest.hpp"
 
 namespace vsmp::bench {
@@ -18,16 +15,6 @@ struct Settings {
     std::vector<unsigned> holds_us{1, 50, 200, 1'000, 10'000};
     unsigned ms = 1'000;
 };
-
-// Over 50 ms: good to a part in a thousand, where the rates that it is for scatter by some percent.
-double ticks_per_us() {
-    const Instant begin = monotonic_now();
-    const std::uint64_t from = __rdtsc();
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    const std::uint64_t to = __rdtsc();
-    const std::chrono::duration<double, std::micro> took = monotonic_now() - begin;
-    return static_cast<double>(to - from) / took.count();
-}
 
 Result<HotspotRun> run_hotspot(unsigned nodes, unsigned hold_us, const Settings& settings,
                                double per_us) {

@@ -37,8 +37,10 @@ int main(int argc, char** argv) {
     bool json = false;
     app.add_option("--port", settings.ports, "veth (af_packet, needs root), vhost; both by default")
         ->delimiter(',')
-        ->transform(CLI::CheckedTransformer(
-            std::map<std::string, PortKind>{{"veth", PortKind::veth}, {"vhost", PortKind::vhost}}));
+        ->transform(CLI::Transformer(std::map<std::string, PortKind>{{"veth", PortKind::veth},
+                                                                     {"vhost", PortKind::vhost}})
+                        .description(""))
+        ->transform(CLI::IsMember({"veth", "vhost"}));  // runs first, and names what there is
     app.add_option("--rounds", settings.plan.rounds)
         ->check(CLI::Range(1, 64))
         ->capture_default_str();
