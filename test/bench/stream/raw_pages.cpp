@@ -2,6 +2,7 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -18,11 +19,30 @@ constexpr std::size_t kAhead = 192;  // frames, half of a port's receive ring
 constexpr std::size_t kPollsBeforeYield = 64;
 constexpr Duration kLost = 20ms, kGiveUp = 20s;
 
-// A frame of this job, with a header as long as the fabric's.
-class RawFrame {
+// Pages of a memory, one frame's after the other's.
+class Pages {
   public:
-    RawFrame(const fabric::MacAddress& from, std::uint64_t job, std::size_t pages)
-        : job_(job), body_(pages * kPageSize, std::byte{0x5a}) {
+    Pages(std::span<std::byte> memory, std::size_t bytes_per_frame)
+        : memory_(memory), step_(bytes_per_frame) {
+        VSMP_CHECK(memory.size() % step_ == 0, "memory of whole frames");
+    }
+    std::span<std::byte> current() const { return memory_.subspan(at_, step_); }
+    void advance() { at_ = (at_ + step_) % memory_.size(); }
+
+  private:
+    std::span<std::byte> memory_;
+    std::size_t step_, at_ = 0;
+};
+
+// Frames of this job, with a header as long as the fabric's.
+class RawFrames {
+  public:
+    RawFrames(const fabric::MacAddress& from, std::uint64_t job, const RawPagesJob& what)
+        : job_(job),
+          stores_(!what.memory.empty()),
+          same_(what.pages_per_frame * kPageSize, std::byte{0x5a}),
+          from_(stores_ ? what.memory : std::span{same_}, same_.size()),
+          into_(from_) {
         ByteWriter writer{header_};
         for (std::uint8_t octet : fabric::kBroadcastMac.octets) writer.write(octet);
         for (std::uint8_t octet : from.octets) writer.write(octet);
@@ -31,19 +51,30 @@ class RawFrame {
         writer.write(std::uint8_t{0});  // no version of the fabric's
         writer.write(job);
     }
-    bool queue(fabric::Port& port) const { return port.queue(header_, body_); }
-    // Whether it is of this job, from the other end.
-    bool matches(ByteView frame) const {
+    bool queue(fabric::Port& port) {
+        if (!port.queue(header_, from_.current())) return false;
+        from_.advance();
+        return true;
+    }
+    // Whether it is of this job, from the other end; then its pages are stored.
+    bool take(ByteView frame) {
         ByteReader reader{frame};
         reader.take(fabric::kEthernetHeaderSize);
-        return reader.read<std::uint8_t>() == 0 && reader.read<std::uint64_t>() == job_ &&
-               reader.ok();
+        if (reader.read<std::uint8_t>() != 0 || reader.read<std::uint64_t>() != job_ ||
+            !reader.ok() || frame.size() < header_.size() + same_.size())
+            return false;
+        if (!stores_) return true;
+        std::ranges::copy(frame.subspan(header_.size(), same_.size()), into_.current().begin());
+        into_.advance();
+        return true;
     }
 
   private:
     std::uint64_t job_;
+    bool stores_;
     std::array<std::byte, fabric::kHeaderSize> header_{};
-    std::vector<std::byte> body_;
+    std::vector<std::byte> same_;
+    Pages from_, into_;
 };
 
 // Gives the CPU away when nothing came for some polls: there are more processes than CPUs.
@@ -60,17 +91,17 @@ class Patience {
 
 // End 0: sends, and counts what is known to have arrived.
 Result<> send_pages(fabric::Port& port, fabric::Meeting& meeting, const RawPagesJob& job,
-                    const RawFrame& frame) {
-    const std::uint64_t frames = job.pages / job.pages_per_frame;
+                    RawFrames& frames) {
+    const std::uint64_t total = job.pages / job.pages_per_frame;
     std::atomic<std::uint64_t>& arrived = meeting.shared().received;
     std::uint64_t sent = 0, answered = 0, lost = 0, known = 0;
     Instant progress = monotonic_now();
     Patience patience;
-    while (known < frames) {
-        while (sent - lost < frames && sent - lost - known < kAhead && frame.queue(port)) ++sent;
+    while (known < total) {
+        while (sent - lost < total && sent - lost - known < kAhead && frames.queue(port)) ++sent;
         port.flush();
         const std::size_t got = port.receive([&](ByteView bytes) {
-            answered += job.direction == Direction::both_ways && frame.matches(bytes);
+            answered += job.direction == Direction::both_ways && frames.take(bytes);
         });
         const std::uint64_t now_known =
             job.direction == Direction::both_ways ? answered : arrived.load();
@@ -83,7 +114,7 @@ Result<> send_pages(fabric::Port& port, fabric::Meeting& meeting, const RawPages
         patience.nothing_came();
         const Instant now = monotonic_now();
         if (now - progress > kGiveUp) return Error{port.name() + ": nothing arrives"};
-        if (now - progress > kLost && known < frames) {
+        if (now - progress > kLost && known < total) {
             lost = sent - known;  // whatever was under way
             progress = now;
         }
@@ -93,17 +124,17 @@ Result<> send_pages(fabric::Port& port, fabric::Meeting& meeting, const RawPages
 
 // End 1: counts, and answers if asked to.
 Result<> take_pages(fabric::Port& port, fabric::Meeting& meeting, const RawPagesJob& job,
-                    const RawFrame& frame) {
+                    RawFrames& frames) {
     std::uint64_t arrived = 0, to_answer = 0;
     Patience patience;
     Instant progress = monotonic_now();
     while (meeting.shared().done == 0) {
         const std::size_t got = port.receive([&](ByteView bytes) {
-            if (!frame.matches(bytes)) return;
+            if (!frames.take(bytes)) return;
             ++arrived;
             to_answer += job.direction == Direction::both_ways;
         });
-        while (to_answer > 0 && frame.queue(port)) --to_answer;
+        while (to_answer > 0 && frames.queue(port)) --to_answer;
         port.flush();
         if (got > 0) {
             meeting.shared().received = arrived;
@@ -122,14 +153,14 @@ Result<> take_pages(fabric::Port& port, fabric::Meeting& meeting, const RawPages
 Result<Duration> move_raw_pages(fabric::Port& port, fabric::Meeting& meeting,
                                 const RawPagesJob& job) {
     VSMP_TRY(meeting.begin_job());
-    const RawFrame frame{port.mac(), meeting.job(), job.pages_per_frame};
+    RawFrames frames{port.mac(), meeting.job(), job};
     const Instant begin = monotonic_now();
     if (meeting.self() == 0) {
-        const Result<> sent = send_pages(port, meeting, job, frame);
+        const Result<> sent = send_pages(port, meeting, job, frames);
         meeting.shared().done = 1;
         if (!sent) return sent.error();
     } else {
-        VSMP_TRY(take_pages(port, meeting, job, frame));
+        VSMP_TRY(take_pages(port, meeting, job, frames));
     }
     return monotonic_now() - begin;
 }

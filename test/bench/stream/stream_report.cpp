@@ -15,24 +15,27 @@ double median(std::vector<double> samples) {
 }
 
 struct Summary {
-    double one_way = 0, both_ways = 0, loop = 0, without = 0;
+    double one_way = 0, both_ways = 0, memory = 0, loop = 0, without = 0;
     // The loop beside the bare port with the same traffic, a page each way; of each round, as a
     // round's figures are of the same moments.
-    double ratio = 0, ratio_one_way = 0;
+    double ratio = 0, ratio_one_way = 0, ratio_memory = 0;
 };
 
 Summary summary(const StreamRates& rates) {
-    std::vector<double> both, one_way;
+    std::vector<double> both, one_way, memory;
     for (std::size_t i = 0; i < rates.loop.size(); ++i) {
         both.push_back(rates.loop[i] / rates.raw_both_ways[i]);
         one_way.push_back(rates.loop[i] / rates.raw_one_way[i]);
+        memory.push_back(rates.loop[i] / rates.raw_memory[i]);
     }
     return {.one_way = median(rates.raw_one_way),
             .both_ways = median(rates.raw_both_ways),
+            .memory = median(rates.raw_memory),
             .loop = median(rates.loop),
             .without = median(rates.loop_without_read_ahead),
             .ratio = median(both),
-            .ratio_one_way = median(one_way)};
+            .ratio_one_way = median(one_way),
+            .ratio_memory = median(memory)};
 }
 
 }  // namespace
@@ -49,12 +52,16 @@ std::string to_table(const StreamReports& reports) {
         text += fmt::format("  {:<46}{:>12}\n", "median of", "pages/s");
         text += fmt::format("  {:<46}{:>12.0f}\n", "bare port, one page each way", s.both_ways);
         text += fmt::format("  {:<46}{:>12.0f}\n", "bare port, one way", s.one_way);
+        text += fmt::format("  {:<46}{:>12.0f}\n", "bare port, each way, from and into memory",
+                            s.memory);
         text += fmt::format("  {:<46}{:>12.0f}\n", "the loop", s.loop);
         text += fmt::format("  {:<46}{:>12.0f}\n", "the loop without read-ahead", s.without);
         text +=
             fmt::format("  {:<46}{:>11.0f}%\n", "the loop / bare port, each way", 100 * s.ratio);
         text += fmt::format("  {:<46}{:>11.0f}%\n", "the loop / bare port, one way",
                             100 * s.ratio_one_way);
+        text += fmt::format("  {:<46}{:>11.0f}%\n", "the loop / bare port, from and into memory",
+                            100 * s.ratio_memory);
         text += fmt::format(
             "  per page: {:.3f} faults, {:.2f} frames sent, {:.2f} received, {:.2f} messages; CPU "
             "{:.2f} us at home, {:.2f} us at the writer\n",
@@ -76,10 +83,12 @@ std::string to_json(const StreamReports& reports) {
                             {"rounds", report.rates.loop.size()},
                             {"raw_both_ways_pages_s", s.both_ways},
                             {"raw_one_way_pages_s", s.one_way},
+                            {"raw_memory_pages_s", s.memory},
                             {"loop_pages_s", s.loop},
                             {"loop_without_read_ahead_pages_s", s.without},
                             {"ratio_both_ways", s.ratio},
                             {"ratio_one_way", s.ratio_one_way},
+                            {"ratio_memory", s.ratio_memory},
                             {"per_page",
                              {{"faults", c.faults},
                               {"frames_sent", c.frames_sent},

@@ -28,7 +28,7 @@ constexpr unsigned kMaxRounds = 64;
 
 // What the two processes leave for their parent. Zeros are a valid start.
 struct Found {
-    double raw_one_way[kMaxRounds], raw_both_ways[kMaxRounds];
+    double raw_one_way[kMaxRounds], raw_both_ways[kMaxRounds], raw_memory[kMaxRounds];
     double loop[kMaxRounds], without[kMaxRounds];
     StreamCosts costs;
 };
@@ -77,7 +77,7 @@ class End {
   private:
     Result<> open();
     Result<> raw(unsigned round);
-    Result<double> raw_rate(Direction direction);
+    Result<double> raw_rate(Direction direction, std::span<std::byte> memory);
     Result<> loops(unsigned round);
     Result<Duration> write_all(std::uint64_t pages);
     void add_costs(const Snapshot& before, const Snapshot& after);
@@ -88,6 +88,7 @@ class End {
     Found& found_;
     std::unique_ptr<Port> port_;
     std::unique_ptr<NativeNode> node_;
+    std::vector<std::byte> raw_memory_;        // as large as what the loop uses at this end
     std::uint64_t passes_ = 0;                 // over the whole region
     std::vector<std::uint64_t> last_written_;  // by page, its tag
 };
@@ -106,13 +107,15 @@ Result<> End::open() {
                                       std::move(port)));
     VSMP_TRY(node_->wait_until_ready());
     last_written_.resize(region_pages(plan_));
+    raw_memory_.resize((is_writer() ? plan_.limit_mib * kPagesPerMib : region_pages(plan_)) *
+                       kPageSize);
     return meeting_.meet();
 }
 
-Result<double> End::raw_rate(Direction direction) {
+Result<double> End::raw_rate(Direction direction, std::span<std::byte> memory) {
     double best = 0;
     for (std::size_t pages_per_frame : {1, 2}) {
-        const RawPagesJob job{direction, pages_per_frame, kRawPages};
+        const RawPagesJob job{direction, pages_per_frame, kRawPages, memory};
         VSMP_TRY_ASSIGN(const Duration took, move_raw_pages(*port_, meeting_, job));
         best = std::max(best, per_second(kRawPages, took));
     }
@@ -120,11 +123,13 @@ Result<double> End::raw_rate(Direction direction) {
 }
 
 Result<> End::raw(unsigned round) {
-    VSMP_TRY_ASSIGN(const double one_way, raw_rate(Direction::one_way));
-    VSMP_TRY_ASSIGN(const double both_ways, raw_rate(Direction::both_ways));
+    VSMP_TRY_ASSIGN(const double one_way, raw_rate(Direction::one_way, {}));
+    VSMP_TRY_ASSIGN(const double both_ways, raw_rate(Direction::both_ways, {}));
+    VSMP_TRY_ASSIGN(const double memory, raw_rate(Direction::both_ways, raw_memory_));
     if (meeting_.self() != 0) return {};
     found_.raw_one_way[round] = one_way;
     found_.raw_both_ways[round] = both_ways;
+    found_.raw_memory[round] = memory;
     return {};
 }
 
@@ -244,6 +249,7 @@ Result<StreamReport> run_stream(const StreamPlan& plan) {
                         .limit_mib = plan.limit_mib,
                         .rates = {.raw_one_way = all(found.raw_one_way),
                                   .raw_both_ways = all(found.raw_both_ways),
+                                  .raw_memory = all(found.raw_memory),
                                   .loop = all(found.loop),
                                   .loop_without_read_ahead = all(found.without)},
                         .costs = found.costs};

@@ -22,7 +22,9 @@ struct StreamPlan {
 
 // Pages a second, one figure for each round.
 struct StreamRates {
-    std::vector<double> raw_one_way, raw_both_ways;  // the better of one and two pages in a frame
+    // The better of one and two pages in a frame. `raw_memory`: both ways, the pages read from and
+    // stored in as much memory as the loop uses; the others send the same bytes and store none.
+    std::vector<double> raw_one_way, raw_both_ways, raw_memory;
     std::vector<double> loop, loop_without_read_ahead;
 };
 
