@@ -1,5 +1,5 @@
-# Debian's own cloud kernels: 6.1 for the guest, 6.12 of the backports suite for testbed machines.
-# Fetched once a user and machine, from the mirror that apt is configured for, checked by apt.
+# Debian's own cloud kernels: 6.1 for the guest, 6.12 of the backports suite for testbed machines;
+# and memcached. Fetched once a user and machine, from the mirror that apt is configured for, checked by apt.
 # shellcheck shell=bash
 
 kernels=$user_cache/kernels
@@ -66,4 +66,24 @@ need_kernels() {
     mkdir -p "$kernels"
     with_lock "$kernels/lock" fetch_kernel bookworm-backports 6.12
     with_lock "$kernels/lock" fetch_kernel bookworm 6.1
+}
+
+# A server's program without its package.
+memcached_dir=$user_cache/memcached
+
+fetch_memcached() {
+    local work
+    [ ! -e "$memcached_dir" ] || return 0
+    say "    fetching memcached"
+    update_private_apt
+    work=$(mktemp -d "$kernels/download.XXXXXX")
+    (cd "$work" && logged memcached private_apt apt-get download memcached/bookworm)
+    dpkg-deb -x "$work"/*.deb "$work/unpacked"
+    mv -T "$work/unpacked" "$memcached_dir"
+    rm -rf "$work"
+}
+
+need_memcached() {
+    mkdir -p "$kernels"
+    with_lock "$kernels/lock" fetch_memcached
 }
