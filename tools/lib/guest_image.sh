@@ -22,7 +22,7 @@ write_digests() { # FILE
     for seed in {0..15}; do
         printf '%s %s\n' "$seed" "$("$guest_dir/guest_job" generate "$seed" | sha256sum | cut -d' ' -f1)"
     done >"$1"
-    printf 'heat %s\n' "$("$guest_dir/heat_job" 1 256 200)" >>"$1"
+    printf 'heat %s\n' "$("$guest_dir/heat_job" 1 256 400)" >>"$1"
 }
 
 fill_guest_root() { # ROOT
