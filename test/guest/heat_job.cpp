@@ -23,8 +23,9 @@ Plate spread(int threads, int side, int steps) {
 #pragma omp parallel for num_threads(threads) schedule(static)
         for (int row = 1; row < side - 1; ++row)
             for (int column = 1; column < side - 1; ++column)
-                next[at(row, column)] = 0.25 * (now[at(row - 1, column)] + now[at(row + 1, column)] +
-                                                now[at(row, column - 1)] + now[at(row, column + 1)]);
+                next[at(row, column)] =
+                    0.25 * (now[at(row - 1, column)] + now[at(row + 1, column)] +
+                            now[at(row, column - 1)] + now[at(row, column + 1)]);
         now.swap(next);
     }
     return now;
@@ -41,8 +42,8 @@ int main(int argc, char** argv) {
         return 2;
     }
     std::uint64_t digest = 0xcbf29ce484222325;  // FNV-1a over words
-    for (double value : spread(static_cast<int>(*threads), static_cast<int>(*side),
-                               static_cast<int>(*steps)))
+    for (double value :
+         spread(static_cast<int>(*threads), static_cast<int>(*side), static_cast<int>(*steps)))
         digest = (digest ^ std::bit_cast<std::uint64_t>(value)) * 0x100000001b3;
     std::printf("%016llx\n", static_cast<unsigned long long>(digest));
     return 0;
