@@ -47,13 +47,15 @@ Result<json> in_two_processes(const BenchPlan& plan, const Stage& stage) {
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);
         const auto found = play(plan, stage, 1, [&](Meeting& meeting) -> Result<> {
             VSMP_TRY(enter_other_side(stage));
-            return meeting.meet();
+            VSMP_TRY(meeting.meet());
+            return meeting.meet();  // the link was handed over
         });
         finish(found ? Result<>{} : found.error());
     }
     auto found = play(plan, stage, 0, [&](Meeting& meeting) -> Result<> {
         VSMP_TRY(meeting.meet());
-        return hand_over_link(stage, other);
+        VSMP_TRY(hand_over_link(stage, other));
+        return meeting.meet();
     });
     ::waitpid(other, nullptr, 0);
     return found;
