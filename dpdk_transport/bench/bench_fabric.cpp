@@ -145,7 +145,8 @@ int run(const BenchPlan& plan, const std::vector<BenchPort>& ports, Output outpu
             continue;
         }
         for (const char* what : {"rtt_over_port", "goodput_over_port"})
-            if (found->contains(what)) document[what][to_string(port)] = (*found)[what]["fabric"];
+            if (found->contains(what) && (*found)[what].contains("fabric"))
+                document[what][to_string(port)] = (*found)[what]["fabric"];
         document["ports"].push_back(*std::move(found));
     }
     std::filesystem::remove_all(folder);
@@ -173,6 +174,13 @@ int main(int argc, char** argv) {
             std::map<std::string, BenchPort>{{"memory", BenchPort::memory},
                                              {"vhost-user", BenchPort::vhost_user},
                                              {"af_packet", BenchPort::af_packet}}));
+    app.add_option("--wire", plan.wires,
+                   "port, fabric, fabric_sealed, shared_memory, udp, tcp; default all");
+    app.add_option("--size", plan.round_trip_sizes, "bytes of round trips; default 64 4200 8900")
+        ->check(CLI::Range(std::size_t{16}, kMaxPayload));
+    app.add_option("--stream-size", plan.stream_sizes,
+                   "bytes of one-way messages; default 64 4096 4200 8900")
+        ->check(CLI::Range(std::size_t{16}, kMaxPayload));
     app.add_option("--repeats", plan.repeats, "of everything, interleaved")
         ->check(CLI::Range(1, 1000))
         ->capture_default_str();
