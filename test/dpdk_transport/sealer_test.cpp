@@ -222,7 +222,8 @@ TEST(Sealer, FabricsWithTheKeyTalkAndOthersAreNotHeard) {
         std::vector<std::unique_ptr<Port>> one;
         one.push_back(std::move(ports[i]));
         nodes.push_back(*make_fabric(
-            {.self = NodeId{i}, .node_count = 3, .guest = 7, .incarnation = i + 1u}, std::move(one),
+            {.self = NodeId{i}, .node_count = 3, .guest = 7, .incarnation = i + 1u, .timing = {}},
+            std::move(one),
             make_aead_sealer({.self = NodeId{i},
                               .guest = 7,
                               .keys = ring({static_cast<std::uint16_t>(i < 2 ? 1 : 2)}),

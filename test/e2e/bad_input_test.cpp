@@ -96,6 +96,11 @@ TEST_F(BadInput, ArgumentThatIsNoNumber) {
     EXPECT_TRUE(has(line, "argument 'many'")) << line;
 }
 
+TEST_F(BadInput, InitrdForAProgram) {
+    const std::string line = fails(kUsage, command(xml(), {"--initrd", kernel_}));
+    EXPECT_TRUE(has(line, "a micro-guest has no use for an initrd")) << line;
+}
+
 TEST_F(BadInput, DamagedProgram) {
     std::filesystem::resize_file(kernel_, 1500);
     const std::string line = fails(kUsage, command(xml()));

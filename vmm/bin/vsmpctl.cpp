@@ -37,6 +37,7 @@ std::string render(const ControlReply& reply, Output output) {
 int main(int argc, char** argv) {
     CLI::App app{"Talks to a guest that vsmp-run runs on this machine."};
     app.require_subcommand(1);
+    app.footer("vsmpctl SUBCOMMAND --help tells what a subcommand takes.");
     std::string guest, policy_name;
     ControlRequest request;
     std::uint32_t vcpu = 0, node = 0;

@@ -1,5 +1,6 @@
 #include "vmm/control/daemon.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
@@ -96,12 +97,16 @@ class Daemon {
                           fmt::format("vsmpd runs {} nodes already, its limit", nodes_.size()));
         }
         socket.set_option(Tcp::no_delay{true}, code);
-        UniqueFd fd{socket.release(code)};
+        UniqueFd fd{::fcntl(socket.native_handle(), F_DUPFD_CLOEXEC, 0)};
+        if (fd.get() < 0) return spdlog::error("refused {}: no descriptor is free", from);
         auto child = ChildProcess::spawn(
             io_,
             {options_.node_program, "--control-fd", std::to_string(kInheritedFd), "--label", from},
             std::move(fd), -1);
-        if (!child) return spdlog::error("{}", child.error().message);
+        if (!child) {
+            spdlog::error("{}", child.error().message);
+            return refuse(io_, std::move(socket), child.error().message);
+        }
         const pid_t pid = (*child)->pid();
         spdlog::info("node {} started for {}", pid, from);
         (*child)->when_ended([this, pid](const std::string& how) {

@@ -10,15 +10,13 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <unordered_map>
 
-#include "vmm/control/control_server.hpp"
+#include "vmm/control/control_desk.hpp"
 #include "vmm/control/convert.hpp"
 #include "vmm/control/early_stop.hpp"
+#include "vmm/control/fleet.hpp"
 #include "vmm/control/local_links.hpp"
-#include "vmm/control/node_peer.hpp"
 #include "vmm/control/spread.hpp"
-#include "vmm/control/stats_rounds.hpp"
 #include "vmm/control/terminal.hpp"
 
 namespace vsmp::control {
@@ -44,7 +42,8 @@ class Launcher final : public NodePeerObserver {
           stop_deadline_(io_),
           spread_timer_(io_),
           spread_(request_.guest, request_.spread_marker),
-          rounds_(request_.guest.nodes.size()) {
+          fleet_(request_.guest.nodes.size()),
+          desk_(request_.guest, fleet_) {
         signals_.add(SIGQUIT);
     }
 
@@ -73,14 +72,10 @@ class Launcher final : public NodePeerObserver {
         if (up && !status_) poll_for_spread();
     }
     void on_stats(NodeId node, std::uint64_t request, NodeStats stats) override {
-        rounds_.on_stats(node, request, std::move(stats));
+        fleet_.on_stats(node, request, std::move(stats));
     }
-    void on_ship_reply(std::uint64_t request, std::string error) override {
-        const auto found = ships_.find(request);
-        if (found == ships_.end()) return;
-        const auto done = std::move(found->second);
-        ships_.erase(found);
-        done(error);
+    void on_reply(std::uint64_t request, std::string error) override {
+        fleet_.on_reply(request, error);
     }
     void on_guest_ended(GuestEnd how, std::string detail) override {
         const std::string more = detail.empty() ? "" : ": " + detail;
@@ -100,7 +95,6 @@ class Launcher final : public NodePeerObserver {
 
   private:
     enum class Phase : std::uint8_t { facts, links, running };
-    using ShipDone = std::function<void(const std::string& error)>;
 
     bool begin() {
         auto server = ControlServer::listen(
@@ -122,8 +116,8 @@ class Launcher final : public NodePeerObserver {
         facts_.resize(count);
         links_up_.resize(count, false);
         for (const NodeConfig& config : request_.guest.nodes)
-            peers_.push_back(std::make_unique<NodePeer>(io_, config, *this));
-        for (auto& peer : peers_) {
+            fleet_.peers().push_back(std::make_unique<NodePeer>(io_, config, *this));
+        for (auto& peer : fleet_.peers()) {
             if (peer->config().host != "local") {
                 peer->connect_remote();
                 continue;
@@ -153,7 +147,7 @@ class Launcher final : public NodePeerObserver {
         if (!ground) return finish(RunStatus::node_failed, ground.error().message);
         phase_ = Phase::links;
         const std::uint64_t incarnation = random_incarnation();
-        for (auto& peer : peers_) {
+        for (auto& peer : fleet_.peers()) {
             NodeSetup setup;
             setup.guest = request_.guest;
             setup.kind = request_.files.kind;
@@ -178,19 +172,19 @@ class Launcher final : public NodePeerObserver {
             TerminalHandlers{
                 .on_input =
                     [this](std::string bytes, std::function<void()> resume) {
-                        peers_.front()->console_input(bytes, std::move(resume));
+                        fleet_.peers().front()->console_input(bytes, std::move(resume));
                     },
                 .on_leave = [this] { finish(RunStatus::stopped, "stopped by Ctrl-]"); },
             });
         if (terminal_->is_terminal()) spdlog::info("guest started; Ctrl-] stops it");
-        for (auto& peer : peers_) peer->start();
+        for (auto& peer : fleet_.peers()) peer->start();
         if (spread_.wants_stats()) poll_for_spread();
     }
 
     // Frames of one machine stay in it; a wire between hosts is anybody's who is on it.
     void warn_of_open_links() const {
         const bool leaves = std::ranges::any_of(
-            peers_, [](const auto& peer) { return peer->is_on_other_machine(); });
+            fleet_.peers(), [](const auto& peer) { return peer->is_on_other_machine(); });
         if (leaves && request_.guest.fabric.key_file.empty())
             spdlog::warn(
                 "the links between the hosts have no key: whoever can send frames on that "
@@ -199,24 +193,24 @@ class Launcher final : public NodePeerObserver {
 
     void on_start_timeout() {
         const auto seconds = request_.start_timeout.count();
-        for (std::size_t i = 0; i < peers_.size(); ++i) {
-            const std::string label = node_label(peers_[i]->config());
+        for (std::size_t i = 0; i < fleet_.peers().size(); ++i) {
+            const std::string label = node_label(fleet_.peers()[i]->config());
             if (phase_ == Phase::facts && !facts_[i])
                 return finish(RunStatus::node_failed,
                               fmt::format("{}: no answer within {} s", label, seconds));
             if (phase_ == Phase::links && !links_up_[i])
-                return finish(
-                    RunStatus::node_failed,
-                    fmt::format("{} cannot reach {} over {} within {} s", label,
-                                peers_.size() == 2 ? fmt::format("node {}", 1 - i) : "its peers",
-                                describe(peers_[i]->config().link), seconds));
+                return finish(RunStatus::node_failed,
+                              fmt::format("{} cannot reach {} over {} within {} s", label,
+                                          fleet_.peers().size() == 2 ? fmt::format("node {}", 1 - i)
+                                                                     : "its peers",
+                                          describe(fleet_.peers()[i]->config().link), seconds));
         }
     }
 
     // Statistics in regular rounds, only until the vCPUs are where they belong.
     void poll_for_spread() {
         if (!spread_.wants_stats() || status_) return;
-        collect_stats([this](const std::vector<NodeStats>& stats) {
+        fleet_.collect_stats([this](const std::vector<NodeStats>& stats) {
             for (const ShipOrder& order : spread_.on_stats(stats)) ship_for_spread(order);
             spread_timer_.expires_after(kSpreadPoll);
             spread_timer_.async_wait([this](boost::system::error_code code) {
@@ -226,164 +220,24 @@ class Launcher final : public NodePeerObserver {
     }
 
     void ship_for_spread(const ShipOrder& order) {
-        ask_to_ship(order.vcpu, order.from, order.to, [order](const std::string& error) {
+        fleet_.ship(order.vcpu, order.from, order.to, [order](const std::string& error) {
             if (!error.empty())
                 spdlog::debug("vCPU {} is still on node {}: {}", order.vcpu.value(),
                               order.from.value(), error);
         });
     }
 
-    void collect_stats(StatsRounds::Done done) {
-        const std::uint64_t request = rounds_.begin(std::move(done));
-        for (auto& peer : peers_) peer->request_stats(request);
-    }
-
-    void ask_to_ship(VcpuId vcpu, NodeId from, NodeId to, ShipDone done) {
-        const std::uint64_t request = ++last_ship_;
-        ships_.emplace(request, std::move(done));
-        peers_[from.value()]->ship(request, vcpu, to);
-    }
-
     void on_control(const wire::ControlRequest& request, ControlServer::Reply reply) {
-        const auto refuse = [&reply](const std::string& why) {
-            wire::ControlReply message;
-            message.set_error(why);
-            reply(message);
-        };
         using Kind = wire::ControlRequest;
         if (request.kind_case() == Kind::kStop) {
-            wire::ControlReply message;
-            message.mutable_done();
-            reply(message);
+            reply(outcome(""));
             return finish(RunStatus::stopped, "stopped by vsmpctl");
         }
-        if (status_) return refuse("the guest is ending");
-        if (phase_ != Phase::running) {
-            if (request.kind_case() == Kind::kStatus) return reply(status_reply({}));
-            return refuse("the guest is still starting");
-        }
-        switch (request.kind_case()) {
-            case Kind::kStatus:
-                return collect_stats([this, reply](const std::vector<NodeStats>& stats) {
-                    reply(status_reply(stats));
-                });
-            case Kind::kStats:
-                return collect_stats([this, reply](const std::vector<NodeStats>& stats) {
-                    wire::ControlReply message;
-                    message.mutable_stats()->set_guest(request_.guest.name);
-                    for (const NodeStats& node : stats)
-                        to_wire(node, *message.mutable_stats()->add_nodes());
-                    reply(message);
-                });
-            case Kind::kShip:
-                return on_ship_request(request.ship().vcpu(), request.ship().to(), reply);
-            case Kind::kPolicy:
-                return on_policy_request(request.policy().name(), reply);
-            case Kind::kExplain:
-                return on_explain_request(request.explain().vcpu(), reply);
-            case Kind::kStop:
-            case Kind::kHello:
-            case Kind::KIND_NOT_SET:
-                break;
-        }
-        refuse("this vsmp-run does not know the request");
-    }
-
-    wire::ControlReply status_reply(const std::vector<NodeStats>& stats) const {
-        wire::ControlReply message;
-        auto& status = *message.mutable_status();
-        status.set_guest(request_.guest.name);
-        status.set_state(phase_ == Phase::running ? "running" : "starting");
-        status.set_vcpu_count(request_.guest.vcpu_count);
-        for (std::size_t i = 0; i < request_.guest.nodes.size(); ++i) {
-            const NodeConfig& config = request_.guest.nodes[i];
-            auto& node = *status.add_nodes();
-            node.set_id(config.id.value());
-            node.set_host(config.host);
-            node.set_link(describe(config.link));
-            node.set_memory_bytes(config.memory_bytes);
-            if (i >= stats.size()) continue;
-            for (const auto& vcpu : stats[i].vcpus)
-                if (vcpu.here) node.add_vcpus_here(vcpu.id.value());
-        }
-        return message;
-    }
-
-    void on_ship_request(std::uint32_t vcpu, std::uint32_t to, const ControlServer::Reply& reply) {
-        const auto answer = [reply](const std::string& error) {
-            wire::ControlReply message;
-            if (error.empty())
-                message.mutable_done();
-            else
-                message.set_error(error);
-            reply(message);
-        };
-        const GuestConfig& guest = request_.guest;
-        if (vcpu >= guest.vcpu_count)
-            return answer(
-                fmt::format("there is no vCPU {}; the guest has {}", vcpu, guest.vcpu_count));
-        if (to >= guest.nodes.size())
-            return answer(
-                fmt::format("there is no node {}; the guest has {}", to, guest.nodes.size()));
-        const VcpuId id{static_cast<std::uint16_t>(vcpu)};
-        const NodeId target{static_cast<std::uint8_t>(to)};
-        collect_stats([this, id, target, answer](const std::vector<NodeStats>& stats) {
-            for (std::size_t node = 0; node < stats.size(); ++node)
-                for (const auto& each : stats[node].vcpus) {
-                    if (each.id != id || !each.here) continue;
-                    const NodeId from{static_cast<std::uint8_t>(node)};
-                    if (from == target) return answer("");
-                    return ask_to_ship(id, from, target, answer);
-                }
-            answer(fmt::format("vCPU {} is on its way between nodes; try again", id.value()));
-        });
-    }
-
-    // Every node has its own; the first complaint is the answer.
-    void on_policy_request(const std::string& name, const ControlServer::Reply& reply) {
-        struct Round {
-            std::size_t missing;
-            std::string error;
-        };
-        const auto round = std::make_shared<Round>(Round{peers_.size(), {}});
-        for (auto& peer : peers_) {
-            const std::uint64_t request = ++last_ship_;
-            ships_.emplace(request, [round, reply](const std::string& error) {
-                if (round->error.empty()) round->error = error;
-                if (--round->missing > 0) return;
-                wire::ControlReply message;
-                if (round->error.empty())
-                    message.mutable_done();
-                else
-                    message.set_error(round->error);
-                reply(message);
-            });
-            peer->set_policy(request, name);
-        }
-    }
-
-    void on_explain_request(std::uint32_t vcpu, const ControlServer::Reply& reply) {
-        if (vcpu >= request_.guest.vcpu_count) {
-            wire::ControlReply message;
-            message.set_error(fmt::format("there is no vCPU {}; the guest has {}", vcpu,
-                                          request_.guest.vcpu_count));
-            return reply(message);
-        }
-        collect_stats([this, vcpu, reply](const std::vector<NodeStats>& stats) {
-            wire::ControlReply message;
-            auto& explanation = *message.mutable_explanation();
-            explanation.set_guest(request_.guest.name);
-            explanation.set_vcpu(vcpu);
-            for (std::size_t node = 0; node < stats.size(); ++node)
-                for (const NodeStats::VcpuStats& one : stats[node].vcpus) {
-                    if (one.id.value() != vcpu) continue;
-                    auto& out = *explanation.add_nodes();
-                    out.set_id(static_cast<std::uint32_t>(node));
-                    out.set_here(one.here);
-                    to_wire(one.decision, *out.mutable_decision());
-                }
-            reply(message);
-        });
+        if (status_) return reply(refusal("the guest is ending"));
+        if (phase_ == Phase::running) return desk_.answer(request, std::move(reply));
+        if (request.kind_case() == Kind::kStatus)
+            return reply(status_reply(request_.guest, GuestState::starting, {}));
+        reply(refusal("the guest is still starting"));
     }
 
     // The first call decides; everything is then taken down.
@@ -398,19 +252,19 @@ class Launcher final : public NodePeerObserver {
         stop_deadline_.expires_after(kStopTimeout);
         stop_deadline_.async_wait([this](boost::system::error_code code) {
             if (code) return;
-            for (auto& peer : peers_) peer->kill_now();
+            for (auto& peer : fleet_.peers()) peer->kill_now();
             end();
         });
         // From the loop, not from inside a peer's call.
         asio::post(io_, [this] {
-            for (auto& peer : peers_) peer->stop();
+            for (auto& peer : fleet_.peers()) peer->stop();
             end_when_all_gone();
         });
     }
 
     void end_when_all_gone() {
         if (!status_) return;
-        for (const auto& peer : peers_)
+        for (const auto& peer : fleet_.peers())
             if (!peer->gone()) return;
         end();
     }
@@ -430,7 +284,7 @@ class Launcher final : public NodePeerObserver {
     // After run(): the terminal is itself again, children are gone, so this stands alone.
     ~Launcher() override {
         terminal_.reset();
-        peers_.clear();
+        fleet_.peers().clear();
         if (failure_.empty() || !status_) return;
         if (*status_ == RunStatus::stopped || *status_ == RunStatus::reset)
             spdlog::info("{}", failure_);
@@ -445,10 +299,8 @@ class Launcher final : public NodePeerObserver {
     asio::signal_set signals_;
     asio::steady_timer start_deadline_, stop_deadline_, spread_timer_;
     SpreadPlan spread_;
-    StatsRounds rounds_;
-    std::unordered_map<std::uint64_t, ShipDone> ships_;
-    std::uint64_t last_ship_ = 0;
-    std::vector<std::unique_ptr<NodePeer>> peers_;
+    Fleet fleet_;
+    ControlDesk desk_;
     std::vector<std::optional<NodeFacts>> facts_;
     std::vector<bool> links_up_;
     std::unique_ptr<ControlServer> server_;

@@ -125,7 +125,7 @@ Result<void> NodePeer::on_message(std::string_view bytes) {
             observer_.on_console(std::move(*message.mutable_console()->mutable_data()));
             return {};
         case wire::FromNode::kShip:
-            observer_.on_ship_reply(message.ship().request(), message.ship().error());
+            observer_.on_reply(message.ship().request(), message.ship().error());
             return {};
         case wire::FromNode::kStats:
             observer_.on_stats(config_.id, message.stats().request(),

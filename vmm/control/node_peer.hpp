@@ -24,7 +24,7 @@ class NodePeerObserver {
     virtual void on_console(std::string bytes) = 0;
     virtual void on_stats(NodeId node, std::uint64_t request, NodeStats stats) = 0;
     // To ship() and set_policy(). `error` is empty when the node has accepted.
-    virtual void on_ship_reply(std::uint64_t request, std::string error) = 0;
+    virtual void on_reply(std::uint64_t request, std::string error) = 0;
     virtual void on_guest_ended(GuestEnd how, std::string detail) = 0;
     // Nothing more will come from this node. The message names it.
     virtual void on_node_failed(NodeId node, std::string message) = 0;

@@ -63,6 +63,7 @@ Result<boot::BootImage> load_operating_system(const ImageSource& from, const Mem
 }
 
 Result<boot::BootImage> load_program(const ImageSource& from, const MemoryLayout& layout) {
+    if (!from.initrd.empty()) return Error{"a micro-guest has no use for an initrd"};
     VSMP_TRY_ASSIGN(const auto arguments, parse_micro_arguments(from.guest.boot.command_line));
     return boot::load_micro({.program = from.kernel,
                              .vcpu_count = from.guest.vcpu_count,

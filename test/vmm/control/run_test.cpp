@@ -55,6 +55,14 @@ class RunTest : public testing::Test {
         return dir_ / name;
     }
 
+    // That a vsmpd listens on; empty (and a failure) if it does not say so.
+    static std::string port_of(Program& daemon) {
+        EXPECT_TRUE(daemon.wait_for("port ") && daemon.wait_for("\n")) << daemon.errors;
+        const std::size_t at = daemon.errors.find("port ");
+        if (at == std::string::npos) return {};
+        return daemon.errors.substr(at + 5, daemon.errors.find('\n', at) - at - 5);
+    }
+
     std::string guest(int nodes = 2, const std::string& host = "local",
                       const std::string& link = "type='auto'") {
         std::string cells, cluster;
@@ -370,10 +378,7 @@ TEST_F(RunTest, ControlCommands) {
 TEST_F(RunTest, NodesOnVsmpd) {
     Program daemon{
         {VSMPD, "--listen", "127.0.0.1:0", "--max-nodes", "2", "--node-program", VSMP_FAKE_NODE}};
-    ASSERT_TRUE(daemon.wait_for("port "));
-    const std::size_t at = daemon.errors.find("port ") + 5;
-    ASSERT_TRUE(daemon.wait_for("\n"));
-    const std::string port = daemon.errors.substr(at, daemon.errors.find('\n', at) - at);
+    const std::string port = port_of(daemon);
     Program program = run(guest(2, "127.0.0.1:" + port, "type='af_packet' interface='e@'"));
     ASSERT_TRUE(program.wait_for("ready")) << program.errors;
     {
@@ -390,11 +395,17 @@ TEST_F(RunTest, NodesOnVsmpd) {
     EXPECT_EQ(daemon.wait(), 0);
 }
 
+TEST_F(RunTest, VsmpdSaysWhyNoNodeStarts) {
+    Program daemon{{VSMPD, "--listen", "127.0.0.1:0", "--node-program", "/nonexistent"}};
+    const std::string port = port_of(daemon);
+    Program program = run(guest(2, "127.0.0.1:" + port, "type='af_packet' interface='e@'"));
+    EXPECT_EQ(program.wait(), 5);
+    EXPECT_TRUE(has(program.errors, "/nonexistent: No such file")) << program.errors;
+}
+
 TEST_F(RunTest, BusyPortOfVsmpd) {
     Program first{{VSMPD, "--listen", "127.0.0.1:0", "--node-program", VSMP_FAKE_NODE}};
-    ASSERT_TRUE(first.wait_for("\n"));
-    const std::size_t at = first.errors.find("port ") + 5;
-    const std::string port = first.errors.substr(at, first.errors.find('\n', at) - at);
+    const std::string port = port_of(first);
     Program second{{VSMPD, "--listen", "127.0.0.1:" + port}};
     EXPECT_EQ(second.wait(), 1);
     EXPECT_TRUE(has(second.errors, "cannot listen on 127.0.0.1 port " + port)) << second.errors;
