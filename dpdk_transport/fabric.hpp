@@ -3,12 +3,12 @@
 // data plane) owns a Fabric and calls everything here.
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "proto/bytes.hpp"
+#include "proto/function_ref.hpp"
 #include "proto/ids.hpp"
 #include "proto/result.hpp"
 #include "proto/time.hpp"
@@ -54,7 +54,7 @@ enum class PeerState : std::uint8_t { connecting, up, lost };
 class Fabric {
   public:
     // Called for each message. `payload` is valid during the call only.
-    using Deliver = std::function<void(NodeId from, Channel channel, ByteView payload)>;
+    using Deliver = FunctionRef<void(NodeId from, Channel channel, ByteView payload)>;
 
     virtual ~Fabric() = default;
 

@@ -178,14 +178,18 @@ bool PortFabric::give_turn(Peer& peer, Instant now) {
 }
 
 void PortFabric::transmit(Instant now) {
-    retry_at_.reset();
-    full_ports_ = 0;
+    bool busy = retry_at_.has_value();
     for (std::size_t i = 0; i < peers_.size(); ++i) {
         if (!is_peer(i)) continue;
         Link& link = peers_[i].link;
+        if (link.rests(now)) continue;
+        busy = true;
         link.tick(now);
         if (link.owes_acknowledgement()) link.grant(credit_.grant(i, link.granted()));
     }
+    if (!busy) return;
+    retry_at_.reset();
+    full_ports_ = 0;
     for (bool more = true; more;) {
         more = false;
         for (std::size_t i = 0; i < peers_.size(); ++i) {

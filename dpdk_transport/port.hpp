@@ -3,18 +3,18 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
 #include <string>
 
 #include "dpdk_transport/core/mac.hpp"
 #include "proto/bytes.hpp"
+#include "proto/function_ref.hpp"
 
 namespace vsmp::fabric {
 
 class Port {
   public:
     // `frame` starts at the destination MAC and is valid during the call only.
-    using Receive = std::function<void(ByteView frame)>;
+    using Receive = FunctionRef<void(ByteView frame)>;
 
     virtual ~Port() = default;
 

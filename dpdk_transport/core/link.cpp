@@ -67,6 +67,7 @@ void Link::lose(std::string why) {
 void Link::send(Channel channel, ByteView head, ByteView body) {
     VSMP_CHECK(head.size() + body.size() <= kMaxPayload, "message larger than a frame");
     if (state_ == PeerState::lost) return;
+    disturbed_ = true;
     if (!send_.push(channel, head, body)) {
         lose(peer_name() + " takes no messages: " + std::to_string(timing_.queue_limit) +
              " are waiting for it");
@@ -76,6 +77,7 @@ void Link::send(Channel channel, ByteView head, ByteView body) {
 }
 
 void Link::receive_foreign(std::uint8_t version) {
+    disturbed_ = true;
     ++counters_.rejected;
     if (state_ != PeerState::connecting || ++foreign_in_a_row_ < kForeignToLose) return;
     lose(peer_name() + " speaks protocol version " + std::to_string(version) + ", this node " +
@@ -96,6 +98,7 @@ bool Link::may_come_from_peer(const FrameHeader& header) {
 void Link::receive(std::size_t path_index, const FrameHeader& header, ByteView payload, Instant now,
                    const Deliver& deliver) {
     if (state_ == PeerState::lost) return;
+    disturbed_ = true;
     if (!may_come_from_peer(header)) {
         ++counters_.rejected;
         return;
@@ -178,7 +181,17 @@ void Link::receive_data(std::size_t path, const FrameHeader& header, ByteView pa
     });
 }
 
+// When the next thing is due is found in the first turn without any traffic: with traffic every
+// turn looks anyway, and nobody waits for an answer meanwhile.
+bool Link::rests(Instant now) {
+    if (disturbed_) return false;
+    if (!rests_until_) rests_until_ = next_deadline().value_or(Instant::max());
+    return now < *rests_until_;
+}
+
 void Link::tick(Instant now) {
+    disturbed_ = false;
+    rests_until_.reset();
     switch (state_) {
         case PeerState::lost:
             return;
@@ -347,7 +360,7 @@ void Link::fill_ack(const Selective& selective) {
 
 const Link::Outgoing* Link::next(Instant now, PathMask blocked) {
     if (state_ == PeerState::lost) return nullptr;
-    plan_ = Plan{};
+    plan_.clear();
     const bool planned = plan_control(blocked) || (state_ == PeerState::up &&
                                                    (plan_data(blocked) || plan_ack(blocked, now)));
     if (!planned) return nullptr;
@@ -356,6 +369,7 @@ const Link::Outgoing* Link::next(Instant now, PathMask blocked) {
 }
 
 void Link::transmitted(Instant now) {
+    rests_until_.reset();
     if (plan_.due) {
         paths_[plan_.outgoing.path].sent(*plan_.due, link_state(), now);
         return;

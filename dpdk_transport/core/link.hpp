@@ -66,6 +66,9 @@ class Link {
     // Data has come that was not acknowledged yet.
     bool owes_acknowledgement() const { return owed_ > 0; }
 
+    // Neither tick() nor next() has anything to do. Cheap: asked in every turn of a busy poll.
+    bool rests(Instant now);
+
     // Timers. Call before next().
     void tick(Instant now);
     struct Outgoing {
@@ -99,6 +102,12 @@ class Link {
         std::optional<SendWindow::Frame> frame;
         std::optional<Path::Due> due;
         std::array<std::byte, kSelectiveReach / 8> selective;  // of an ack: words 1 to 3
+
+        void clear() {
+            outgoing = Outgoing{};
+            frame.reset();
+            due.reset();
+        }
     };
 
     Path::LinkState link_state() const {
@@ -148,6 +157,9 @@ class Link {
     Instant newest_data_at_{};
     bool ack_now_ = false;
     std::optional<std::uint16_t> doubled_;  // a sequence that came again: an ack has to say so
+
+    bool disturbed_ = true;          // since `rests_until_` was found
+    std::optional<Instant> rests_until_;  // next_deadline(), while nothing disturbs
 };
 
 }  // namespace vsmp::fabric
