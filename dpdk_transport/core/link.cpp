@@ -298,17 +298,16 @@ void Link::begin_frame(FrameKind kind) {
 
 bool Link::plan_control(PathMask blocked) {
     for (std::size_t i = 0; i < paths_.size(); ++i) {
-        if ((blocked >> i & 1) != 0) continue;
-        const auto due = paths_[i].due();
-        if (!due) continue;
+        if ((blocked >> i & 1) != 0 || !paths_[i].has_due()) continue;
+        const Path::Due due = paths_[i].due();
         plan_.what = Plan::What::due;
-        plan_.due = *due;
+        plan_.due = due;
         plan_.outgoing.path = i;
-        begin_frame(due->kind);
-        plan_.outgoing.header.mtu = due->mtu;
-        if (due->kind == FrameKind::probe)
+        begin_frame(due.kind);
+        plan_.outgoing.header.mtu = due.mtu;
+        if (due.kind == FrameKind::probe)
             plan_.outgoing.payload =
-                ByteView{kPadding}.first(due->mtu - kMtuOverhead - seal_overhead_);
+                ByteView{kPadding}.first(due.mtu - kMtuOverhead - seal_overhead_);
         return true;
     }
     return false;
@@ -409,7 +408,7 @@ void Link::transmitted(Instant now) {
 
 bool Link::something_to_send() const {
     for (const Path& path : paths_)
-        if (path.due()) return true;
+        if (path.has_due()) return true;
     return state_ == PeerState::up && (ack_due(Instant{}) || send_.has_next());
 }
 

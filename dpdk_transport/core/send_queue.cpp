@@ -12,6 +12,18 @@ constexpr std::size_t kWarmBuffers = 256;
 
 }  // namespace
 
+SendQueue::Line SendQueue::line_of(Channel channel) {
+    switch (urgency_of(stream_of(channel))) {
+        case Urgency::node:
+            return Line::node;
+        case Urgency::urgent:
+            return Line::urgent;
+        case Urgency::bulk:
+            return Line::bulk;
+    }
+    return Line::none;
+}
+
 std::uint32_t SendQueue::take_message() {
     if (free_.empty()) {
         free_.push_back(static_cast<std::uint32_t>(messages_.size()));
@@ -28,7 +40,7 @@ void SendQueue::line_up(std::uint32_t index, Channel channel, std::size_t size) 
     message.bytes = message.kept ? message.kept.payload() : message.own.data();
     message.channel = channel;
     message.size = static_cast<std::uint16_t>(size);
-    line(urgency_of(stream_of(channel))).push_back({index, 0});
+    line(line_of(channel)).push_back({index, 0});
     ++size_;
 }
 
@@ -61,20 +73,20 @@ void SendQueue::clear() {
     size_ = 0;
 }
 
-std::optional<Urgency> SendQueue::pick(Admit admit) const {
-    if (admit == Admit::none) return std::nullopt;
-    if (!line(Urgency::node).empty()) return Urgency::node;
-    const bool bulk = admit == Admit::all && !line(Urgency::bulk).empty();
+SendQueue::Line SendQueue::pick(Admit admit) const {
+    if (admit == Admit::none) return Line::none;
+    if (!line(Line::node).empty()) return Line::node;
+    const bool bulk = admit == Admit::all && !line(Line::bulk).empty();
     const bool bulk_first = bulk && urgent_in_a_row_ >= kUrgentPerBulk;
-    if (!line(Urgency::urgent).empty() && !bulk_first) return Urgency::urgent;
-    if (bulk) return Urgency::bulk;
-    return std::nullopt;
+    if (!line(Line::urgent).empty() && !bulk_first) return Line::urgent;
+    if (bulk) return Line::bulk;
+    return Line::none;
 }
 
 bool SendQueue::next(Admit admit, std::size_t largest, Segment& segment) const {
-    const auto urgency = pick(admit);
-    if (!urgency) return false;
-    const Waiting& first = line(*urgency).front();
+    const Line first_line = pick(admit);
+    if (first_line == Line::none) return false;
+    const Waiting& first = line(first_line).front();
     const Message& message = messages_[first.message];
     segment.message = first.message;
     segment.channel = message.channel;
@@ -86,15 +98,15 @@ bool SendQueue::next(Admit admit, std::size_t largest, Segment& segment) const {
 }
 
 void SendQueue::take(const Segment& segment) {
-    const Urgency urgency = urgency_of(stream_of(segment.channel));
-    urgent_in_a_row_ = urgency == Urgency::bulk ? 0 : urgent_in_a_row_ + 1;
-    Waiting& first = line(urgency).front();
+    const Line from = line_of(segment.channel);
+    urgent_in_a_row_ = from == Line::bulk ? 0 : urgent_in_a_row_ + 1;
+    Waiting& first = line(from).front();
     VSMP_CHECK(first.message == segment.message && first.offset == segment.offset,
                "not the segment that is next");
     ++messages_[first.message].in_use;
     first.offset = static_cast<std::uint16_t>(first.offset + segment.size);
     if (first.offset < segment.total) return;
-    line(urgency).pop_front();
+    line(from).pop_front();
     --size_;
     release_message(segment.message);
 }

@@ -40,7 +40,7 @@ class SendQueue {
     };
     // Which messages may go: bulk leaves room in the window for what is urgent.
     enum class Admit : std::uint8_t { none, all_but_bulk, all };
-    bool has_next(Admit admit) const { return pick(admit).has_value(); }
+    bool has_next(Admit admit) const { return pick(admit) != Line::none; }
     // The next piece of at most `largest` bytes, if there is one.
     bool next(Admit admit, std::size_t largest, Segment& segment) const;
     // The piece that next() shows leaves the queue.
@@ -69,9 +69,11 @@ class SendQueue {
 
     std::uint32_t take_message();
     void line_up(std::uint32_t index, Channel channel, std::size_t size);
-    std::optional<Urgency> pick(Admit admit) const;
-    std::deque<Waiting>& line(Urgency u) { return lines_[static_cast<std::size_t>(u)]; }
-    const std::deque<Waiting>& line(Urgency u) const { return lines_[static_cast<std::size_t>(u)]; }
+    enum class Line : std::uint8_t { node, urgent, bulk, none };
+    static Line line_of(Channel channel);
+    Line pick(Admit admit) const;
+    std::deque<Waiting>& line(Line l) { return lines_[static_cast<std::size_t>(l)]; }
+    const std::deque<Waiting>& line(Line l) const { return lines_[static_cast<std::size_t>(l)]; }
     void release_message(std::uint32_t message);
 
     std::size_t limit_;
