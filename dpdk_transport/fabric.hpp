@@ -3,12 +3,12 @@
 // data plane) owns a Fabric and calls everything here.
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "proto/bytes.hpp"
+#include "proto/function_ref.hpp"
 #include "proto/ids.hpp"
 #include "proto/result.hpp"
 #include "proto/time.hpp"
@@ -54,7 +54,7 @@ enum class PeerState : std::uint8_t { connecting, up, lost };
 class Fabric {
   public:
     // Called for each message. `payload` is valid during the call only.
-    using Deliver = std::function<void(NodeId from, Channel channel, ByteView payload)>;
+    using Deliver = FunctionRef<void(NodeId from, Channel channel, ByteView payload)>;
 
     virtual ~Fabric() = default;
 
@@ -62,6 +62,16 @@ class Fabric {
     // `to` is another node and at most kMaxPayload bytes; anything else aborts. Beyond the peer's
     // window messages wait in a bounded queue; see congested().
     virtual void send(NodeId to, Channel channel, ByteView head, ByteView body = {}) = 0;
+    // The same without a copy where the port allows it: compose() begins a message and has room for
+    // kMaxPayload bytes of it, send_composed() sends the first `size` of them. One at a time; send()
+    // and poll() may come in between. Here: with a copy.
+    virtual std::span<std::byte> compose() {
+        composed_.resize(kMaxPayload);
+        return composed_;
+    }
+    virtual void send_composed(NodeId to, Channel channel, std::size_t size) {
+        send(to, channel, ByteView{composed_}.first(size));
+    }
     // True while some peer's queue is above its high-water mark. The caller then stops what makes
     // new messages (faults, ships, device requests); answers always still fit.
     virtual bool congested() const = 0;
@@ -86,6 +96,9 @@ class Fabric {
     // link is delivered any more. Not from within poll().
     virtual void reconnect(NodeId) {}
     virtual PeerCounters counters(NodeId peer) const = 0;
+
+  private:
+    std::vector<std::byte> composed_;
 };
 
 }  // namespace vsmp::fabric

@@ -49,6 +49,9 @@ class PortFabric final : public Fabric {
         for (const auto& port : ports_) paths_.mtus.push_back(port->mtu());
         paths_.seal_overhead = context_.seal_overhead;
         paths_.credit = credit_.share();
+        // What is sealed is copied on its way through the cipher.
+        if (!sealer_) paths_.store = ports_.front()->frame_store();
+        for (const auto& port : ports_) own_macs_.push_back(port->mac());
         peers_.reserve(options.node_count);
         for (std::size_t i = 0; i < options.node_count; ++i)
             peers_.emplace_back(make_link({.self = options.self,
@@ -61,6 +64,9 @@ class PortFabric final : public Fabric {
     void send(NodeId to, Channel channel, ByteView head, ByteView body) override {
         peer(to).link.send(channel, head, body);
     }
+
+    std::span<std::byte> compose() override;
+    void send_composed(NodeId to, Channel channel, std::size_t size) override;
 
     bool congested() const override {
         return std::ranges::any_of(peers_, [](const Peer& p) { return p.link.congested(); });
@@ -93,11 +99,13 @@ class PortFabric final : public Fabric {
     void transmit(Instant now);
     bool give_turn(Peer& peer, Instant now);
     bool queue_frame(Peer& peer, const Link::Outgoing& outgoing);
+    bool queue_bytes(const Link::Outgoing& outgoing, ByteView header);
     ByteView sealed(const FrameHeader& header, ByteView encoded, ByteView payload);
 
     LinkTiming timing_;
     FrameContext context_;
-    std::vector<std::unique_ptr<Port>> ports_;
+    std::vector<std::unique_ptr<Port>> ports_;  // outlive frames that lie in the first one's store
+    std::vector<MacAddress> own_macs_;          // of each
     std::unique_ptr<FrameSealer> sealer_;
     UniqueFd epoll_;
     CreditPool credit_;
@@ -107,6 +115,7 @@ class PortFabric final : public Fabric {
     PathMask full_ports_ = 0;          // took no more in this round
     std::optional<Instant> retry_at_;  // a port took no more
     std::vector<std::byte> sealed_;    // one sealed payload
+    KeptFrame composed_;               // the message under construction
 };
 
 void PortFabric::receive_frame(std::size_t port, ByteView frame, Instant now,
@@ -119,7 +128,7 @@ void PortFabric::receive_frame(std::size_t port, ByteView frame, Instant now,
     const auto* decoded = std::get_if<DecodedFrame>(&result);
     if (decoded == nullptr) return;
     const MacAddress& to = decoded->destination;
-    if (to != kBroadcastMac && to != ports_[port]->mac()) return;
+    if (to != kBroadcastMac && to != own_macs_[port]) return;
     const NodeId from = decoded->header.from;
     Peer& sender = peer(from);
     ++sender.frames_received;
@@ -146,20 +155,53 @@ ByteView PortFabric::sealed(const FrameHeader& header, ByteView encoded, ByteVie
     return sealed_;
 }
 
-bool PortFabric::queue_frame(Peer& peer, const Link::Outgoing& outgoing) {
+// Straight from where the message lies if the port lets it, else as a copy.
+bool PortFabric::queue_bytes(const Link::Outgoing& outgoing, ByteView header) {
     Port& port = *ports_[outgoing.path];
+    if (outgoing.kept != nullptr) {
+        switch (port.queue_kept(*outgoing.kept, header, outgoing.payload.size())) {
+            case Port::Kept::queued:
+                return true;
+            case Port::Kept::full:
+                return false;
+            case Port::Kept::copy_needed:
+                break;
+        }
+    }
+    return port.queue(header, outgoing.payload);
+}
+
+bool PortFabric::queue_frame(Peer& peer, const Link::Outgoing& outgoing) {
     const FrameHeader& header = outgoing.header;
     const bool to_all = header.kind == FrameKind::hello;
     std::array<std::byte, kMaxHeaderSize> buffer;
     ByteWriter encoded{buffer};
-    encode_frame(context_, to_all ? kBroadcastMac : peer.macs[outgoing.path], port.mac(), header,
-                 outgoing.payload, encoded);
-    const ByteView payload =
-        sealer_ ? sealed(header, encoded.written(), outgoing.payload) : outgoing.payload;
-    if (!port.queue(encoded.written(), payload)) return false;
+    encode_frame(context_, to_all ? kBroadcastMac : peer.macs[outgoing.path],
+                 own_macs_[outgoing.path], header, outgoing.payload, encoded);
+    const std::size_t size = encoded.size() + outgoing.payload.size() + context_.seal_overhead;
+    const bool queued =
+        sealer_ ? ports_[outgoing.path]->queue(
+                      encoded.written(), sealed(header, encoded.written(), outgoing.payload))
+                : queue_bytes(outgoing, encoded.written());
+    if (!queued) return false;
     ++peer.frames_sent;
-    peer.bytes_sent += encoded.size() + payload.size();
+    peer.bytes_sent += size;
     return true;
+}
+
+std::span<std::byte> PortFabric::compose() {
+    if (!composed_ && paths_.store != nullptr) composed_ = KeptFrame{*paths_.store};
+    if (composed_) return {composed_.payload(), kMaxPayload};
+    return Fabric::compose();
+}
+
+void PortFabric::send_composed(NodeId to, Channel channel, std::size_t size) {
+    if (composed_ && size >= kWorthKeeping)
+        peer(to).link.send(channel, std::move(composed_), size);
+    else if (composed_)  // which serves the next message
+        peer(to).link.send(channel, ByteView{composed_.payload(), size}, {});
+    else
+        Fabric::send_composed(to, channel, size);
 }
 
 // False: nothing more to send, as far as the ports take it.
@@ -178,14 +220,18 @@ bool PortFabric::give_turn(Peer& peer, Instant now) {
 }
 
 void PortFabric::transmit(Instant now) {
-    retry_at_.reset();
-    full_ports_ = 0;
+    bool busy = retry_at_.has_value();
     for (std::size_t i = 0; i < peers_.size(); ++i) {
         if (!is_peer(i)) continue;
         Link& link = peers_[i].link;
+        if (link.rests(now)) continue;
+        busy = true;
         link.tick(now);
         if (link.owes_acknowledgement()) link.grant(credit_.grant(i, link.granted()));
     }
+    if (!busy) return;
+    retry_at_.reset();
+    full_ports_ = 0;
     for (bool more = true; more;) {
         more = false;
         for (std::size_t i = 0; i < peers_.size(); ++i) {

@@ -3,24 +3,40 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
 #include <string>
 
+#include "dpdk_transport/core/frame_store.hpp"
 #include "dpdk_transport/core/mac.hpp"
 #include "proto/bytes.hpp"
+#include "proto/function_ref.hpp"
 
 namespace vsmp::fabric {
 
 class Port {
   public:
     // `frame` starts at the destination MAC and is valid during the call only.
-    using Receive = std::function<void(ByteView frame)>;
+    using Receive = FunctionRef<void(ByteView frame)>;
 
     virtual ~Port() = default;
 
     // Adds one frame, header followed by body (either may be empty), to the burst under
     // construction; both are copied before it returns. False: no room now, nothing was taken.
     virtual bool queue(ByteView header, ByteView body) = 0;
+    // Where messages may be put together so that queue_kept() takes them; null: nowhere, all are
+    // copied. Its slots outlive neither the port nor its users.
+    virtual FrameStore* frame_store() { return nullptr; }
+    enum class Kept : std::uint8_t {
+        queued,
+        full,        // as queue() says it
+        copy_needed  // the port still has it from an earlier time, or it is not of this port's store
+    };
+    // Like queue(), with a body of `size` bytes that lies in the slot and is not copied; the header
+    // is put in front of it. The slot stays as it is until the port has let go of it, whatever
+    // becomes of `frame`.
+    virtual Kept queue_kept(const KeptFrame& frame, ByteView header, std::size_t size) {
+        (void)frame, (void)header, (void)size;
+        return Kept::copy_needed;
+    }
     // Hands the burst to the wire. False: some of it stays queued because the wire takes no more
     // now; call again soon.
     virtual bool flush() = 0;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -16,6 +17,9 @@ namespace vsmp {
 
 using ByteView = std::span<const std::byte>;
 
+// Integers are copied as they are in memory; what virtualizes an x86 guest runs on x86.
+static_assert(std::endian::native == std::endian::little);
+
 // Reads past the end make ok() false and yield zeros; callers check ok() once, at the end.
 class ByteReader {
   public:
@@ -23,10 +27,9 @@ class ByteReader {
 
     template <class T>
     requires std::is_unsigned_v<T> T read() {
-        ByteView raw = take(sizeof(T));
+        const ByteView raw = take(sizeof(T));
         T value = 0;
-        for (std::size_t i = raw.size(); i-- > 0;)
-            value = static_cast<T>((sizeof(T) > 1 ? value << 8 : 0) | std::to_integer<T>(raw[i]));
+        if (!raw.empty()) std::memcpy(&value, raw.data(), sizeof value);
         return value;
     }
 
@@ -59,11 +62,7 @@ class ByteWriter {
     template <class T>
     requires std::is_unsigned_v<T>
     void write(T value) {
-        std::span<std::byte> raw = reserve(sizeof(T));
-        for (std::byte& b : raw) {
-            b = static_cast<std::byte>(value & 0xff);
-            value = static_cast<T>(sizeof(T) > 1 ? value >> 8 : 0);
-        }
+        std::memcpy(reserve(sizeof value).data(), &value, sizeof value);
     }
 
     void write(ByteView bytes) {

@@ -105,7 +105,9 @@ json summary(std::vector<Duration> samples) {
 }
 
 void add_ratios(json& port) {
+    port["rtt_over_port"] = port["goodput_over_port"] = json::object();
     const json& wires = port.at("wires");
+    if (!wires.contains("port")) return;
     const json& bare = wires.at("port");
     for (const auto& [name, wire] : wires.items()) {
         if (!name.starts_with("fabric")) continue;

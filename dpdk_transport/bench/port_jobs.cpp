@@ -197,6 +197,9 @@ Result<json> when_idle(const BenchPlan& plan, End& end, Meeting& meeting) {
 Result<json> run_jobs(const BenchPlan& plan, End& end, Meeting& meeting) {
     // What else runs on this machine is not to be measured.
     VSMP_TRY(schedule_this_thread(Scheduling::automatic));
+    std::erase_if(end.wires, [&](const auto& wire) {
+        return !plan.wires.empty() && std::ranges::count(plan.wires, wire->name()) == 0;
+    });
     for (auto& wire : end.wires) VSMP_TRY(settle(*wire, meeting));  // links come up
     std::map<std::string, Samples> samples;
     for (std::size_t i = 0; i < plan.repeats; ++i)
@@ -208,7 +211,7 @@ Result<json> run_jobs(const BenchPlan& plan, End& end, Meeting& meeting) {
     if (plan.hog_rounds > 0) {
         VSMP_TRY_ASSIGN(found["hogs"], under_hogs(plan, end, meeting));
     }
-    if (plan.idle > Duration::zero()) {
+    if (plan.idle > Duration::zero() && end.find("fabric") != nullptr) {
         VSMP_TRY_ASSIGN(found["idle"], when_idle(plan, end, meeting));
     }
     return found;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <string>
 #include <vector>
 
 #include "dpdk_transport/bench/ends.hpp"
@@ -9,6 +10,7 @@
 namespace vsmp::fabric {
 
 struct BenchPlan {
+    std::vector<std::string> wires;  // only these, by name; empty: all
     std::vector<std::size_t> round_trip_sizes{64, 4200, 8900};
     std::vector<std::size_t> stream_sizes{64, 4096, 4200, 8900};
     std::size_t repeats = 5;    // of everything, interleaved

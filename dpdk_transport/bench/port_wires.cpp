@@ -14,6 +14,10 @@ class BorrowedPort final : public Port {
   public:
     explicit BorrowedPort(Port& port) : port_(port) {}
     bool queue(ByteView header, ByteView body) override { return port_.queue(header, body); }
+    FrameStore* frame_store() override { return port_.frame_store(); }
+    Kept queue_kept(const KeptFrame& frame, ByteView header, std::size_t size) override {
+        return port_.queue_kept(frame, header, size);
+    }
     bool flush() override { return port_.flush(); }
     std::size_t receive(const Receive& receive) override { return port_.receive(receive); }
     int wakeup_fd() const override { return port_.wakeup_fd(); }

@@ -3,7 +3,6 @@
 // an end. No end reads the clock unless what it stands for has to.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,7 +19,7 @@ namespace vsmp::fabric {
 class Wire {
   public:
     enum class Delivery : std::uint8_t { reliable, lossy };
-    using Receive = std::function<void(ByteView message)>;
+    using Receive = FunctionRef<void(ByteView message)>;
 
     virtual ~Wire() = default;
     // What it is, as a key for JSON: "port", "fabric", "tcp".

@@ -8,23 +8,22 @@ namespace {
 constexpr std::uint16_t kVlanIdMask = 0x0fff;
 
 void write_big_endian(ByteWriter& to, std::uint16_t value) {
-    to.write(static_cast<std::uint8_t>(value >> 8));
-    to.write(static_cast<std::uint8_t>(value & 0xff));
+    to.write(static_cast<std::uint16_t>(value << 8 | value >> 8));
 }
 
 std::uint16_t read_big_endian(ByteReader& from) {
-    const unsigned high = from.read<std::uint8_t>();
-    const unsigned low = from.read<std::uint8_t>();
-    return static_cast<std::uint16_t>(high << 8 | low);
+    const auto value = from.read<std::uint16_t>();
+    return static_cast<std::uint16_t>(value << 8 | value >> 8);
 }
 
 void write_mac(ByteWriter& to, const MacAddress& mac) {
-    for (std::uint8_t octet : mac.octets) to.write(octet);
+    to.write(std::as_bytes(std::span{mac.octets}));
 }
 
 MacAddress read_mac(ByteReader& from) {
     MacAddress mac;
-    for (std::uint8_t& octet : mac.octets) octet = from.read<std::uint8_t>();
+    const ByteView octets = from.take(mac.octets.size());
+    if (!octets.empty()) std::memcpy(mac.octets.data(), octets.data(), mac.octets.size());
     return mac;
 }
 
@@ -151,35 +150,32 @@ void encode_frame(const FrameContext& context, const MacAddress& destination,
         write_big_endian(to, context.vlan);
     }
     write_big_endian(to, kEtherType);
-    const std::size_t start = to.size();
-    to.write(kProtocolVersion);
-    to.write(static_cast<std::uint8_t>(header.kind));
-    to.write(header.from.value());
-    to.write(header.to.value());
-    to.write(context.guest);
-    to.write(context.cluster);
-    to.write(header.sender.value());
-    to.write(header.receiver.value());
-    to.write(flags_of(context, header));
-    to.write(static_cast<std::uint8_t>(header.channel));
-    to.write(static_cast<std::uint16_t>(payload.size()));
-    to.write(header.sequence);
-    to.write(header.acknowledged);
-    to.write(header.selective);
-    to.write(header.credit);
-    to.write(header.ack_delay_us);
-    to.write(header.order);
-    to.write(header.behind);
-    to.write(header.offset);
-    to.write(last_field(header));
-    std::uint32_t checksum = 0;
-    if (context.integrity == Integrity::checksum) {
-        Checksum sum;
-        sum.add(to.written().subspan(start));
-        sum.add(payload);
-        checksum = sum.value();
-    }
-    to.write(checksum);
+    // Of a size known here, so that the compiler checks it once.
+    std::array<std::byte, kMtuOverhead> bytes;
+    ByteWriter ours{bytes};
+    ours.write(kProtocolVersion);
+    ours.write(static_cast<std::uint8_t>(header.kind));
+    ours.write(header.from.value());
+    ours.write(header.to.value());
+    ours.write(context.guest);
+    ours.write(context.cluster);
+    ours.write(header.sender.value());
+    ours.write(header.receiver.value());
+    ours.write(flags_of(context, header));
+    ours.write(static_cast<std::uint8_t>(header.channel));
+    ours.write(static_cast<std::uint16_t>(payload.size()));
+    ours.write(header.sequence);
+    ours.write(header.acknowledged);
+    ours.write(header.selective);
+    ours.write(header.credit);
+    ours.write(header.ack_delay_us);
+    ours.write(header.order);
+    ours.write(header.behind);
+    ours.write(header.offset);
+    ours.write(last_field(header));
+    const bool with_checksum = context.integrity == Integrity::checksum;
+    ours.write(with_checksum ? checksum_of(bytes, payload) : std::uint32_t{0});
+    to.write(bytes);
 }
 
 namespace {
@@ -191,7 +187,12 @@ struct Raw {
     std::uint32_t cluster = 0, checksum = 0;
 };
 
-Raw read_rest(ByteReader& reader, FrameHeader& header) {
+// In front of it: version, kind, from, to, guest.
+constexpr std::size_t kRest = field::kCluster - kEthernetHeaderSize;
+
+// `bytes` from the cluster on. Their size is known here, so that the compiler need not check it.
+Raw read_rest(std::span<const std::byte, kMtuOverhead - kRest> bytes, FrameHeader& header) {
+    ByteReader reader{bytes};
     Raw raw;
     raw.cluster = reader.read<std::uint32_t>();
     header.sender = LinkIncarnation{reader.read<std::uint32_t>()};
@@ -247,32 +248,34 @@ bool take_last_fields(const Raw& raw, FrameHeader& header) {
     return true;
 }
 
-}  // namespace
+using Refusal = std::variant<std::monostate, NotOurs, ForeignVersion>;
 
-DecodeResult decode_frame(const FrameContext& context, ByteView frame) {
+Refusal decode(const FrameContext& context, ByteView frame, DecodedFrame& decoded) {
     ByteReader reader{frame};
-    DecodedFrame decoded;
     decoded.destination = read_mac(reader);
     decoded.source = read_mac(reader);
     if (!ethertype_is_ours(context, reader)) return NotOurs::other_ethertype;
 
     const ByteView ours = frame.last(reader.remaining());
-    const auto version = reader.read<std::uint8_t>();
-    const auto kind = to_kind(reader.read<std::uint8_t>());
+    if (ours.size() < kRest) return NotOurs::malformed;
+    ByteReader start{ours.first<kRest>()};
+    const auto version = start.read<std::uint8_t>();
+    const auto kind = to_kind(start.read<std::uint8_t>());
     FrameHeader& header = decoded.header;
-    header.from = NodeId{reader.read<std::uint8_t>()};
-    header.to = NodeId{reader.read<std::uint8_t>()};
-    const auto guest = reader.read<std::uint64_t>();
-    if (!reader.ok()) return NotOurs::malformed;
+    header.from = NodeId{start.read<std::uint8_t>()};
+    header.to = NodeId{start.read<std::uint8_t>()};
+    const auto guest = start.read<std::uint64_t>();
     if (guest != context.guest) return NotOurs::other_guest;
     if (header.to != context.self) return NotOurs::other_destination;
     if (header.from.value() >= context.node_count || header.from == context.self)
         return NotOurs::malformed;
     if (version != kProtocolVersion) return ForeignVersion{header.from, version};
 
-    const Raw raw = read_rest(reader, header);
-    decoded.payload = reader.take(raw.length + context.seal_overhead);
-    if (!reader.ok() || !kind) return NotOurs::malformed;
+    if (ours.size() < kMtuOverhead || !kind) return NotOurs::malformed;
+    const Raw raw = read_rest(ours.subspan<kRest, kMtuOverhead - kRest>(), header);
+    ByteReader behind{ours.subspan<kMtuOverhead>()};
+    decoded.payload = behind.take(raw.length + context.seal_overhead);
+    if (!behind.ok()) return NotOurs::malformed;
     if (raw.cluster != context.cluster) return NotOurs::other_cluster;
     decoded.authenticated = ours.first(kMtuOverhead);
     if (const auto problem = protection_problem(context, raw, decoded)) return *problem;
@@ -282,7 +285,17 @@ DecodeResult decode_frame(const FrameContext& context, ByteView frame) {
     header.scope = (raw.flags & kPartOfAck) != 0 ? AckScope::part : AckScope::whole;
     if (!take_last_fields(raw, header) || !consistent(header, raw.length))
         return NotOurs::malformed;
-    return decoded;
+    return {};
+}
+
+}  // namespace
+
+DecodeResult decode_frame(const FrameContext& context, ByteView frame) {
+    DecodeResult result;
+    const Refusal refusal = decode(context, frame, std::get<DecodedFrame>(result));
+    if (const auto* why = std::get_if<NotOurs>(&refusal)) result = *why;
+    if (const auto* foreign = std::get_if<ForeignVersion>(&refusal)) result = *foreign;
+    return result;
 }
 
 Acknowledgement acknowledgement_of(const FrameHeader& header, ByteView payload) {

@@ -41,7 +41,7 @@ Link::Link(const LinkIdentity& identity, const LinkTiming& timing, const LinkPat
     : identity_(identity),
       timing_(timing),
       seal_overhead_(paths.seal_overhead),
-      send_(timing, paths.mtus.size()),
+      send_(timing, paths.mtus.size(), paths.store),
       receive_(timing.window),
       streams_(timing.window),
       credit_(paths.credit == 0 ? timing.window : paths.credit) {
@@ -67,15 +67,27 @@ void Link::lose(std::string why) {
 void Link::send(Channel channel, ByteView head, ByteView body) {
     VSMP_CHECK(head.size() + body.size() <= kMaxPayload, "message larger than a frame");
     if (state_ == PeerState::lost) return;
-    if (!send_.push(channel, head, body)) {
+    disturbed_ = true;
+    count_taken(send_.push(channel, head, body));
+}
+
+void Link::send(Channel channel, KeptFrame message, std::size_t size) {
+    VSMP_CHECK(size <= kMaxPayload, "message larger than a frame");
+    if (state_ == PeerState::lost) return;
+    disturbed_ = true;
+    count_taken(send_.push(channel, std::move(message), size));
+}
+
+void Link::count_taken(bool taken) {
+    if (taken)
+        ++counters_.messages_sent;
+    else
         lose(peer_name() + " takes no messages: " + std::to_string(timing_.queue_limit) +
              " are waiting for it");
-        return;
-    }
-    ++counters_.messages_sent;
 }
 
 void Link::receive_foreign(std::uint8_t version) {
+    disturbed_ = true;
     ++counters_.rejected;
     if (state_ != PeerState::connecting || ++foreign_in_a_row_ < kForeignToLose) return;
     lose(peer_name() + " speaks protocol version " + std::to_string(version) + ", this node " +
@@ -96,6 +108,7 @@ bool Link::may_come_from_peer(const FrameHeader& header) {
 void Link::receive(std::size_t path_index, const FrameHeader& header, ByteView payload, Instant now,
                    const Deliver& deliver) {
     if (state_ == PeerState::lost) return;
+    disturbed_ = true;
     if (!may_come_from_peer(header)) {
         ++counters_.rejected;
         return;
@@ -178,7 +191,17 @@ void Link::receive_data(std::size_t path, const FrameHeader& header, ByteView pa
     });
 }
 
+// When the next thing is due is found in the first turn without any traffic: with traffic every
+// turn looks anyway, and nobody waits for an answer meanwhile.
+bool Link::rests(Instant now) {
+    if (disturbed_) return false;
+    if (!rests_until_) rests_until_ = next_deadline().value_or(Instant::max());
+    return now < *rests_until_;
+}
+
 void Link::tick(Instant now) {
+    disturbed_ = false;
+    rests_until_.reset();
     switch (state_) {
         case PeerState::lost:
             return;
@@ -266,39 +289,48 @@ std::optional<std::size_t> Link::choose_path(std::size_t payload, PathMask block
     return best;
 }
 
+void Link::begin_frame(FrameKind kind) {
+    plan_.outgoing.header = FrameHeader{};
+    plan_.outgoing.header.kind = kind;
+    plan_.outgoing.payload = {};
+    plan_.outgoing.kept = nullptr;
+}
+
 bool Link::plan_control(PathMask blocked) {
     for (std::size_t i = 0; i < paths_.size(); ++i) {
-        if ((blocked >> i & 1) != 0) continue;
-        plan_.due = paths_[i].due();
-        if (!plan_.due) continue;
+        if ((blocked >> i & 1) != 0 || !paths_[i].has_due()) continue;
+        const Path::Due due = paths_[i].due();
+        plan_.what = Plan::What::due;
+        plan_.due = due;
         plan_.outgoing.path = i;
-        plan_.outgoing.header.kind = plan_.due->kind;
-        plan_.outgoing.header.mtu = plan_.due->mtu;
-        if (plan_.due->kind == FrameKind::probe)
+        begin_frame(due.kind);
+        plan_.outgoing.header.mtu = due.mtu;
+        if (due.kind == FrameKind::probe)
             plan_.outgoing.payload =
-                ByteView{kPadding}.first(plan_.due->mtu - kMtuOverhead - seal_overhead_);
+                ByteView{kPadding}.first(due.mtu - kMtuOverhead - seal_overhead_);
         return true;
     }
     return false;
 }
 
 bool Link::plan_data(PathMask blocked) {
-    auto frame = send_.next(segment_size());
-    if (!frame) return false;
-    const auto path = choose_path(frame->payload.size(), blocked);
+    SendWindow::Frame& frame = plan_.frame;
+    if (!send_.next(segment_size(), frame)) return false;
+    const auto path = choose_path(frame.payload.size(), blocked);
     if (!path) return false;
+    plan_.what = Plan::What::data;
     plan_.outgoing.path = *path;
-    plan_.outgoing.payload = frame->payload;
+    begin_frame(FrameKind::data);
+    plan_.outgoing.payload = frame.payload;
+    plan_.outgoing.kept = frame.kept;
     FrameHeader& header = plan_.outgoing.header;
-    header.kind = FrameKind::data;
-    header.answer = frame->again ? AckUrgency::now : AckUrgency::may_wait;
-    header.channel = frame->segment.channel;
-    header.sequence = frame->sequence;
-    header.order = frame->order;
-    header.behind = frame->behind;
-    header.offset = frame->segment.offset;
-    header.total = frame->segment.total;
-    plan_.frame = *frame;
+    header.answer = frame.again ? AckUrgency::now : AckUrgency::may_wait;
+    header.channel = frame.segment.channel;
+    header.sequence = frame.sequence;
+    header.order = frame.order;
+    header.behind = frame.behind;
+    header.offset = frame.segment.offset;
+    header.total = frame.segment.total;
     return true;
 }
 
@@ -308,8 +340,9 @@ bool Link::plan_ack(PathMask blocked, Instant now) {
     const bool same_way = (blocked >> reply_path_ & 1) == 0;
     const auto path = same_way ? std::optional{reply_path_} : choose_path(0, blocked);
     if (!path) return false;
+    plan_.what = Plan::What::ack;
     plan_.outgoing.path = *path;
-    plan_.outgoing.header.kind = FrameKind::ack;
+    begin_frame(FrameKind::ack);
     return true;
 }
 
@@ -347,7 +380,6 @@ void Link::fill_ack(const Selective& selective) {
 
 const Link::Outgoing* Link::next(Instant now, PathMask blocked) {
     if (state_ == PeerState::lost) return nullptr;
-    plan_ = Plan{};
     const bool planned = plan_control(blocked) || (state_ == PeerState::up &&
                                                    (plan_data(blocked) || plan_ack(blocked, now)));
     if (!planned) return nullptr;
@@ -356,13 +388,15 @@ const Link::Outgoing* Link::next(Instant now, PathMask blocked) {
 }
 
 void Link::transmitted(Instant now) {
-    if (plan_.due) {
-        paths_[plan_.outgoing.path].sent(*plan_.due, link_state(), now);
+    rests_until_.reset();
+    if (plan_.what == Plan::What::due) {
+        paths_[plan_.outgoing.path].sent(plan_.due, link_state(), now);
         return;
     }
-    if (plan_.frame) send_.transmitted(*plan_.frame, plan_.outgoing.path, now);
+    if (plan_.what == Plan::What::data)
+        send_.transmitted(plan_.frame, plan_.outgoing.path, now);
     const FrameHeader& header = plan_.outgoing.header;
-    if (header.kind != FrameKind::ack &&
+    if (plan_.what != Plan::What::ack &&
         (doubled_ || (owed_ > 0 && header.scope == AckScope::part))) {
         ack_now_ = true;
         return;
@@ -374,8 +408,8 @@ void Link::transmitted(Instant now) {
 
 bool Link::something_to_send() const {
     for (const Path& path : paths_)
-        if (path.due()) return true;
-    return state_ == PeerState::up && (ack_due(Instant{}) || send_.next(segment_size()));
+        if (path.has_due()) return true;
+    return state_ == PeerState::up && (ack_due(Instant{}) || send_.has_next());
 }
 
 std::optional<Instant> Link::next_deadline() const {

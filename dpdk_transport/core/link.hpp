@@ -34,7 +34,8 @@ struct LinkIdentity {
 struct LinkPaths {
     std::vector<std::size_t> mtus{9000};  // of each port: largest Ethernet payload
     std::size_t seal_overhead = 0;
-    std::size_t credit = 0;  // what the peer is granted at first; 0: the whole window
+    std::size_t credit = 0;       // what the peer is granted at first; 0: the whole window
+    FrameStore* store = nullptr;  // outlives the link; where messages are kept, if there is one
 };
 
 // Paths as bits: 1 << index.
@@ -49,6 +50,8 @@ class Link {
 
     // Waits in the queue until the peer is up and the window open. Dropped when the peer is lost.
     void send(Channel channel, ByteView head, ByteView body);
+    // A message of `size` bytes that is in the slot already.
+    void send(Channel channel, KeptFrame message, std::size_t size);
     bool congested() const { return send_.waiting() >= timing_.high_water; }
 
     // A frame of this peer to this node, decoded, that came by this path. `deliver` may call
@@ -66,12 +69,16 @@ class Link {
     // Data has come that was not acknowledged yet.
     bool owes_acknowledgement() const { return owed_ > 0; }
 
+    // Neither tick() nor next() has anything to do. Cheap: asked in every turn of a busy poll.
+    bool rests(Instant now);
+
     // Timers. Call before next().
     void tick(Instant now);
     struct Outgoing {
         std::size_t path = 0;
         FrameHeader header;
         ByteView payload;  // valid until the next call of anything but next()
+        const KeptFrame* kept = nullptr;  // as in SendWindow::Frame
     };
     // The frame to send now, if any, over a path that is not `blocked`. Null: nothing, or lost.
     const Outgoing* next(Instant now, PathMask blocked = 0);
@@ -95,9 +102,11 @@ class Link {
   private:
     // What next() has chosen.
     struct Plan {
+        enum class What : std::uint8_t { due, data, ack };
+        What what{};
         Outgoing outgoing;
-        std::optional<SendWindow::Frame> frame;
-        std::optional<Path::Due> due;
+        Path::Due due;
+        SendWindow::Frame frame;
         std::array<std::byte, kSelectiveReach / 8> selective;  // of an ack: words 1 to 3
     };
 
@@ -105,6 +114,7 @@ class Link {
         return state_ == PeerState::up ? Path::LinkState::up : Path::LinkState::connecting;
     }
     void lose(std::string why);
+    void count_taken(bool taken);
     bool may_come_from_peer(const FrameHeader& header);
     void receive_data(std::size_t path, const FrameHeader& header, ByteView payload, Instant now,
                       const Deliver& deliver);
@@ -116,6 +126,7 @@ class Link {
     bool ack_due(Instant now) const;
     std::size_t segment_size() const;
     std::optional<std::size_t> choose_path(std::size_t payload, PathMask blocked) const;
+    void begin_frame(FrameKind kind);
     bool plan_control(PathMask blocked);
     bool plan_data(PathMask blocked);
     bool plan_ack(PathMask blocked, Instant now);
@@ -148,6 +159,9 @@ class Link {
     Instant newest_data_at_{};
     bool ack_now_ = false;
     std::optional<std::uint16_t> doubled_;  // a sequence that came again: an ack has to say so
+
+    bool disturbed_ = true;          // since `rests_until_` was found
+    std::optional<Instant> rests_until_;  // next_deadline(), while nothing disturbs
 };
 
 }  // namespace vsmp::fabric

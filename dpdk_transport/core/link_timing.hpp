@@ -36,7 +36,7 @@ struct LinkTiming {
     // in flight any more, and others go on. A power of two, at most kSelectiveReach: what arrived
     // beyond that could not be told.
     std::size_t window = 256;
-    std::size_t high_water = 512;    // messages waiting beyond which the link is congested
+    std::size_t high_water = 128;    // messages waiting beyond which the link is congested
     std::size_t queue_limit = 8192;  // messages waiting beyond which the link is given up
 };
 

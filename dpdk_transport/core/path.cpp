@@ -70,12 +70,12 @@ void Path::tick(LinkState link, Instant now) {
     if (state_ == State::alive) ++round_;
 }
 
-std::optional<Path::Due> Path::due() const {
+Path::Due Path::due() const {
     if (welcome_due_) return Due{FrameKind::welcome, own_mtu_};
     if (hello_due_) return Due{FrameKind::hello, own_mtu_};
     if (answer_count_ > 0) return Due{FrameKind::probe_ack, answers_[answer_count_ - 1]};
-    if (probes_due_ > 0) return Due{FrameKind::probe, probe_size(probes_due_ - 1)};
-    return std::nullopt;
+    VSMP_CHECK(probes_due_ > 0, "nothing is due");
+    return Due{FrameKind::probe, probe_size(probes_due_ - 1)};
 }
 
 void Path::sent(const Due& due, LinkState link, Instant now) {

@@ -38,7 +38,10 @@ class Path {
         std::uint16_t mtu = 0;
     };
     // What is to be sent over it besides data. The same until sent() says that it went.
-    std::optional<Due> due() const;
+    bool has_due() const {
+        return welcome_due_ || hello_due_ || answer_count_ > 0 || probes_due_ > 0;
+    }
+    Due due() const;  // if it has one
     void sent(const Due& due, LinkState link, Instant now);
     std::optional<Instant> next_deadline(LinkState link) const;
 

@@ -6,17 +6,13 @@
 #include "dpdk_transport/core/sequence.hpp"
 
 namespace vsmp::fabric {
-SendWindow::SendWindow(const LinkTiming& timing, std::size_t paths)
+SendWindow::SendWindow(const LinkTiming& timing, std::size_t paths, FrameStore* store)
     : timing_(timing),
-      queue_(timing.queue_limit),
+      queue_(timing.queue_limit, store),
       ring_(timing.window),
       paths_(paths, PathUse{timing}) {
     VSMP_CHECK(std::has_single_bit(timing.window) && timing.window <= kSelectiveReach,
                "size of a window");
-}
-
-bool SendWindow::push(Channel channel, ByteView head, ByteView body) {
-    return queue_.push(channel, head, body);
 }
 
 void SendWindow::clear() {
@@ -43,29 +39,41 @@ std::size_t SendWindow::room() const {
     return std::min({granted, ring_.size() - (next_ - first_), timing_.flight - in_flight});
 }
 
-std::optional<SendWindow::Frame> SendWindow::next(std::size_t largest) const {
-    if (lost_ > 0) {
-        std::uint32_t sequence = lost_from_;
-        while (at(sequence).state != State::lost) ++sequence;
-        const InFlight& frame = at(sequence);
-        return Frame{
-            sequence, frame.order, frame.behind, frame.segment, queue_.bytes(frame.segment), true};
-    }
+// An eighth of what may be in flight is for what must not wait behind bulk.
+SendQueue::Admit SendWindow::admit() const {
     const std::size_t left = room();
-    if (left == 0) return std::nullopt;
-    // An eighth of what may be in flight is for what must not wait behind bulk.
+    if (left == 0) return SendQueue::Admit::none;
     const std::size_t reserve = (left + flying()) / 8;
-    const auto admit = left > reserve ? SendQueue::Admit::all : SendQueue::Admit::all_but_bulk;
-    const auto segment = queue_.next(admit, largest);
-    if (!segment) return std::nullopt;
-    const Stream stream = stream_of(segment->channel);
-    return Frame{
-        next_,
-        order_[static_cast<std::size_t>(stream)],
-        stream == Stream::node ? std::uint16_t{0} : order_[static_cast<std::size_t>(Stream::node)],
-        *segment,
-        queue_.bytes(*segment),
-        false};
+    return left > reserve ? SendQueue::Admit::all : SendQueue::Admit::all_but_bulk;
+}
+
+void SendWindow::show(const SendQueue::Segment& segment, Frame& frame) const {
+    frame.segment = segment;
+    frame.payload = queue_.bytes(segment);
+    const KeptFrame& kept = queue_.kept(segment);
+    frame.kept = kept && segment.size == segment.total ? &kept : nullptr;
+}
+
+bool SendWindow::next(std::size_t largest, Frame& frame) const {
+    if (lost_ > 0) {
+        frame.sequence = lost_from_;
+        while (at(frame.sequence).state != State::lost) ++frame.sequence;
+        const InFlight& lost = at(frame.sequence);
+        frame.order = lost.order;
+        frame.behind = lost.behind;
+        frame.again = true;
+        show(lost.segment, frame);
+        return true;
+    }
+    SendQueue::Segment segment;
+    if (!queue_.next(admit(), largest, segment)) return false;
+    const Stream stream = stream_of(segment.channel);
+    frame.sequence = next_;
+    frame.order = order_[static_cast<std::size_t>(stream)];
+    frame.behind = stream == Stream::node ? 0 : order_[static_cast<std::size_t>(Stream::node)];
+    frame.again = false;
+    show(segment, frame);
+    return true;
 }
 
 void SendWindow::transmitted(const Frame& sent, std::size_t path_index, Instant now) {
@@ -178,7 +186,9 @@ bool SendWindow::possible(const Acknowledgement& told) const {
 }
 
 SendWindow::Ack SendWindow::acknowledge(const Acknowledgement& told, Instant now) {
-    if (sequence_distance(first_, told.below) < 0) return Ack::nothing_new;  // overtaken
+    const std::int32_t ahead = sequence_distance(first_, told.below);
+    if (ahead < 0) return Ack::nothing_new;  // overtaken
+    if (ahead == 0 && told.selective == Selective{} && !told.doubled) return Ack::nothing_new;
     if (!possible(told)) return Ack::impossible;
 
     News news;

@@ -19,10 +19,15 @@ namespace vsmp::fabric {
 
 class SendWindow {
   public:
-    SendWindow(const LinkTiming& timing, std::size_t paths);
+    SendWindow(const LinkTiming& timing, std::size_t paths, FrameStore* store);
 
-    // False: queue_limit reached, nothing was taken.
-    bool push(Channel channel, ByteView head, ByteView body);
+    // As in SendQueue. False: queue_limit reached, nothing was taken.
+    bool push(Channel channel, ByteView head, ByteView body) {
+        return queue_.push(channel, head, body);
+    }
+    bool push(Channel channel, KeptFrame message, std::size_t size) {
+        return queue_.push(channel, std::move(message), size);
+    }
     void clear();
     std::size_t waiting() const { return queue_.size(); }
 
@@ -33,11 +38,14 @@ class SendWindow {
         std::uint32_t sequence = 0;
         std::uint16_t order = 0, behind = 0;
         SendQueue::Segment segment;
-        ByteView payload;  // valid until acknowledge() or clear()
+        ByteView payload;                 // valid until acknowledge() or clear()
+        const KeptFrame* kept = nullptr;  // has the payload, alone, as long as that is valid
         bool again = false;
     };
     // What may go on the wire now, new segments of at most `largest` bytes: first what is lost.
-    std::optional<Frame> next(std::size_t largest) const;
+    // False: nothing.
+    bool next(std::size_t largest, Frame& frame) const;
+    bool has_next() const { return lost_ > 0 || queue_.has_next(admit()); }
     // The frame that next() shows has been handed to the port.
     void transmitted(const Frame& frame, std::size_t path, Instant now);
 
@@ -105,6 +113,8 @@ class SendWindow {
     }
     std::size_t flying() const;
     std::size_t room() const;
+    SendQueue::Admit admit() const;
+    void show(const SendQueue::Segment& segment, Frame& frame) const;
     bool possible(const Acknowledgement& told) const;
     void leave_flight(const InFlight& frame);
     void lose(std::uint32_t sequence, Cause cause);

@@ -4,17 +4,17 @@
 
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <vector>
 
 #include "dpdk_transport/core/frame.hpp"
 #include "dpdk_transport/core/stream.hpp"
+#include "proto/function_ref.hpp"
 
 namespace vsmp::fabric {
 
 class Streams {
   public:
-    using Deliver = std::function<void(Channel channel, ByteView payload)>;
+    using Deliver = FunctionRef<void(Channel channel, ByteView payload)>;
 
     // At most `window` frames of one stream are held back.
     explicit Streams(std::size_t window) : window_(window) {}

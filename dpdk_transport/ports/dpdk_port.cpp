@@ -6,18 +6,41 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dpdk_transport/fabric.hpp"
+
 namespace vsmp::fabric {
 namespace {
 
 constexpr std::uint16_t kQueue = 0;
 
+// Where the payload of a kept frame is: behind the room for headers, as these grow downwards.
+constexpr std::size_t kPayloadAt = RTE_PKTMBUF_HEADROOM + FrameStore::kHeaderRoom;
+
 }  // namespace
+
+bool DpdkFrameStore::fits() const {
+    return rte_pktmbuf_data_room_size(pool_) >= kPayloadAt + kMaxPayload;
+}
+
+FrameStore::Slot DpdkFrameStore::take() {
+    if (taken_ == kMost) return {};
+    rte_mbuf* frame = rte_pktmbuf_alloc(pool_);
+    if (frame == nullptr) return {};
+    ++taken_;
+    return {frame, static_cast<std::byte*>(frame->buf_addr) + kPayloadAt};
+}
+
+void DpdkFrameStore::give_back(void* handle) {
+    --taken_;
+    rte_pktmbuf_free(static_cast<rte_mbuf*>(handle));
+}
 
 DpdkPort::DpdkPort(std::unique_ptr<DpdkDevice> device, std::unique_ptr<Sleeper> sleeper,
                    std::size_t mtu, std::string name, UniqueFd lock)
     : lock_(std::move(lock)),
       device_(std::move(device)),
       sleeper_(std::move(sleeper)),
+      store_(device_->pool()),
       mtu_(mtu),
       name_(std::move(name)) {
     rte_ether_addr address{};
@@ -30,13 +53,15 @@ DpdkPort::~DpdkPort() {
     rte_pktmbuf_free_bulk(early_.data(), early_count_);
 }
 
+bool DpdkPort::has_room() {
+    if (unsent_count_ == kBurst) flush();
+    return unsent_count_ < kBurst;
+}
+
 bool DpdkPort::queue(ByteView header, ByteView body) {
     VSMP_CHECK(header.size() + body.size() <= mtu_ + RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN,
                "frame larger than the MTU");
-    if (unsent_count_ == kBurst) {
-        flush();
-        if (unsent_count_ == kBurst) return false;
-    }
+    if (!has_room()) return false;
     rte_mbuf* frame = rte_pktmbuf_alloc(device_->pool());
     if (frame == nullptr) return false;
     const auto size = static_cast<std::uint16_t>(header.size() + body.size());
@@ -46,6 +71,22 @@ bool DpdkPort::queue(ByteView header, ByteView body) {
     if (!body.empty()) std::memcpy(bytes + header.size(), body.data(), body.size());
     unsent_[unsent_count_++] = frame;
     return true;
+}
+
+// Drivers that copy, and those that give a buffer back late, count it down as they let go of it.
+Port::Kept DpdkPort::queue_kept(const KeptFrame& kept, ByteView header, std::size_t size) {
+    if (kept.store() != &store_) return Kept::copy_needed;
+    auto* frame = static_cast<rte_mbuf*>(kept.handle());
+    if (rte_mbuf_refcnt_read(frame) != 1) return Kept::copy_needed;
+    if (!has_room()) return Kept::full;
+    std::byte* start = kept.payload() - header.size();
+    std::memcpy(start, header.data(), header.size());
+    frame->data_off = static_cast<std::uint16_t>(start - static_cast<std::byte*>(frame->buf_addr));
+    frame->data_len = static_cast<std::uint16_t>(header.size() + size);
+    frame->pkt_len = frame->data_len;
+    rte_mbuf_refcnt_set(frame, 2);
+    unsent_[unsent_count_++] = frame;
+    return Kept::queued;
 }
 
 bool DpdkPort::flush() {

@@ -75,6 +75,22 @@ std::unique_ptr<Sleeper> sleep_on_socket(int socket);  // not owned
 Result<std::unique_ptr<Sleeper>> sleep_on_interrupt(std::uint16_t port);
 Result<std::unique_ptr<Sleeper>> sleep_on_timer(Duration nap);  // less than a second
 
+// Frame buffers of a device in which messages wait and stay until they are acknowledged.
+class DpdkFrameStore final : public FrameStore {
+  public:
+    explicit DpdkFrameStore(rte_mempool* pool) : pool_(pool) {}
+    // The pool's frames are large enough.
+    bool fits() const;
+    Slot take() override;
+    void give_back(void* handle) override;
+
+  private:
+    // What is left of the pool is for the device's rings and for frames that are copied.
+    static constexpr std::size_t kMost = 256;
+    rte_mempool* pool_;
+    std::size_t taken_ = 0;
+};
+
 class DpdkPort final : public Port {
   public:
     DpdkPort(std::unique_ptr<DpdkDevice> device, std::unique_ptr<Sleeper> sleeper, std::size_t mtu,
@@ -82,6 +98,8 @@ class DpdkPort final : public Port {
     ~DpdkPort() override;
 
     bool queue(ByteView header, ByteView body) override;
+    FrameStore* frame_store() override { return store_.fits() ? &store_ : nullptr; }
+    Kept queue_kept(const KeptFrame& frame, ByteView header, std::size_t size) override;
     bool flush() override;
     std::size_t receive(const Receive& receive) override;
     int wakeup_fd() const override { return sleeper_->fd(); }
@@ -92,11 +110,13 @@ class DpdkPort final : public Port {
     std::string name() const override { return name_; }
 
   private:
+    bool has_room();
     void hand_over(rte_mbuf* frame, const Receive& receive);
 
     UniqueFd lock_;  // keeps other nodes off the port; outlives the device
     std::unique_ptr<DpdkDevice> device_;
     std::unique_ptr<Sleeper> sleeper_;
+    DpdkFrameStore store_;
     MacAddress mac_;
     std::size_t mtu_;
     std::string name_;

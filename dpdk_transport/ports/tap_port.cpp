@@ -18,6 +18,13 @@ class TapPort final : public Port {
         file_->write(FrameDirection::outbound, wall_clock(), header, body);
         return true;
     }
+    FrameStore* frame_store() override { return port_->frame_store(); }
+    Kept queue_kept(const KeptFrame& frame, ByteView header, std::size_t size) override {
+        const Kept kept = port_->queue_kept(frame, header, size);
+        if (kept == Kept::queued)
+            file_->write(FrameDirection::outbound, wall_clock(), header, {frame.payload(), size});
+        return kept;
+    }
     bool flush() override { return port_->flush(); }
     std::size_t receive(const Receive& receive) override {
         return port_->receive([&](ByteView frame) {
