@@ -1,5 +1,6 @@
 #include <rte_ethdev.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 
 #include <utility>
@@ -16,7 +17,12 @@ class SocketSleeper final : public Sleeper {
   public:
     explicit SocketSleeper(int socket) : socket_(socket) {}
     int fd() const override { return socket_; }
-    void arm() override {}
+    // An interface that went down leaves an error, with which the socket is ready for ever.
+    void arm() override {
+        int error = 0;
+        socklen_t size = sizeof error;
+        ::getsockopt(socket_, SOL_SOCKET, SO_ERROR, &error, &size);
+    }
     void disarm() override {}
 
   private:

@@ -34,7 +34,7 @@ struct Shared {
 
 // Full traffic until told otherwise. Who loses its peer starts anew with it.
 int play(int self, const PortOptions& port, Shared& shared) {
-    auto node = TestNode::open(self, port, {});
+    auto node = TestNode::open(self, {port}, {});
     if (!node) {
         std::cerr << "node " << self << ": " << node.error().message << "\n";
         return 1;
