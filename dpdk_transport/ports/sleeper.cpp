@@ -2,6 +2,8 @@
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 
+#include <algorithm>
+
 #include "dpdk_transport/ports/dpdk_port.hpp"
 
 namespace vsmp::fabric {
@@ -65,9 +67,14 @@ class InterruptSleeper final : public Sleeper {
 // For a device without interrupts: looks again after a while.
 class TimerSleeper final : public Sleeper {
   public:
-    TimerSleeper(Duration nap, UniqueFd timer) : nap_(nap), timer_(std::move(timer)) {}
+    TimerSleeper(Duration shortest, Duration longest, UniqueFd timer)
+        : shortest_(shortest), longest_(longest), timer_(std::move(timer)) {}
     int fd() const override { return timer_.get(); }
-    void arm() override { set(nap_); }
+    void arm() override {
+        set(nap_);
+        nap_ = std::min(2 * nap_, longest_);
+    }
+    void on_traffic() override { nap_ = shortest_; }
     void disarm() override { set(Duration::zero()); }  // also makes it unreadable
 
   private:
@@ -76,17 +83,21 @@ class TimerSleeper final : public Sleeper {
         time.it_value.tv_nsec = after.count();
         VSMP_CHECK(::timerfd_settime(timer_.get(), 0, &time, nullptr) == 0, "timerfd_settime");
     }
-    Duration nap_;
+    Duration shortest_, longest_;
+    Duration nap_ = shortest_;  // the next
     UniqueFd timer_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Sleeper>> sleep_on_timer(Duration nap) {
-    VSMP_CHECK(nap > Duration::zero() && nap < std::chrono::seconds(1), "nap");
+Result<std::unique_ptr<Sleeper>> sleep_on_timer(Duration shortest, Duration longest) {
+    VSMP_CHECK(
+        shortest > Duration::zero() && longest >= shortest && longest < std::chrono::seconds(1),
+        "naps");
     UniqueFd timer{::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)};
     if (!timer) return Error::from_errno("timerfd_create");
-    return std::unique_ptr<Sleeper>{std::make_unique<TimerSleeper>(nap, std::move(timer))};
+    return std::unique_ptr<Sleeper>{
+        std::make_unique<TimerSleeper>(shortest, longest, std::move(timer))};
 }
 
 std::unique_ptr<Sleeper> sleep_on_socket(int socket) {
