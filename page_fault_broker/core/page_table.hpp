@@ -30,6 +30,7 @@ enum class PageFlag : std::uint32_t {
     discardable = 1u << 8,  // ResidentSet: it is in the queue of stale copies
     on_touch = 1u << 9,     // fetched ahead, not to be mapped before its first use
     resting = 1u << 10,     // came home because others were short of memory: likewise
+    ahead = 1u << 11,       // AheadLedger: read-ahead asked for it, of use or not is not known yet
 };
 
 class PageTable {

@@ -6,25 +6,28 @@
 
 namespace vsmp::coherence {
 
-std::optional<ReadAhead::Request> ReadAhead::on_fault(PageNumber page, Access access) {
-    if (most_ == 0) return std::nullopt;
+ReadAhead::Advice ReadAhead::on_fault(PageNumber page, Access access) {
+    Advice advice{.passed_from = page, .passed_to = page, .request = {}};
+    if (most_ == 0) return advice;
     ++time_;
-    const auto stream = std::ranges::find_if(streams_, [&](const Stream& s) {
-        return s.ahead != 0 && s.begin <= page.value() && page.value() <= s.end;
-    });
-    if (stream == streams_.end()) {
-        begin(page.value(), access);
-        return std::nullopt;
-    }
+    const auto found =
+        std::ranges::find_if(streams_, [&](const Stream& s) { return s.explains(page.value()); });
+    Stream* stream = found != streams_.end() ? &*found : begin(page.value(), access);
+    if (!stream) return advice;
     stream->last_fault = time_;
     // Who reads and then writes is given what it will need from the next request on.
     if (access == Access::write) stream->access = Access::write;
-    if (page.value() < stream->used) return std::nullopt;
+    if (page.value() >= stream->passed) {
+        advice.passed_from = PageNumber{stream->passed};
+        stream->passed = page.value() + 1;
+    }
+    if (page.value() < stream->used) return advice;
     follow(*stream, page.value());
     const std::uint64_t wanted_end = page.value() + 1 + std::min(stream->ahead, most_);
-    if (wanted_end <= stream->end) return std::nullopt;
-    asking_ = &*stream;
-    return Request{PageNumber{stream->end}, wanted_end - stream->end, stream->access};
+    if (wanted_end <= stream->end) return advice;
+    asking_ = stream;
+    advice.request = {PageNumber{stream->end}, wanted_end - stream->end, stream->access};
+    return advice;
 }
 
 void ReadAhead::follow(Stream& stream, std::uint64_t page) {
@@ -33,9 +36,7 @@ void ReadAhead::follow(Stream& stream, std::uint64_t page) {
         stream.used = stream.end = page + 1;
         return;
     }
-    const std::uint64_t used = std::min(stream.end, page + kMarkerEvery);
-    counters_.used += used - stream.used;
-    stream.used = used;
+    stream.used = std::min(stream.end, page + kMarkerEvery);
     stream.ahead = std::min(2 * stream.ahead, most_);
     start_ = std::min(2 * start_, kLargestStart);
 }
@@ -44,23 +45,34 @@ void ReadAhead::on_asked(std::uint64_t count) {
     VSMP_CHECK(asking_ != nullptr, "an answer to nothing");
     asking_->end += count;
     asking_ = nullptr;
-    counters_.asked += count;
 }
 
-void ReadAhead::begin(std::uint64_t page, Access access) {
+// The stream that this fault starts, if it is the second of two neighbours.
+ReadAhead::Stream* ReadAhead::begin(std::uint64_t page, Access access) {
+    const auto neighbour = std::ranges::find_if(candidates_, [&](const Candidate& c) {
+        return c.fault != 0 && (c.next == page || c.next == page + 1);
+    });
+    if (neighbour == candidates_.end()) {
+        *std::ranges::min_element(candidates_, {}, &Candidate::fault) = {page + 1, time_, access};
+        return nullptr;
+    }
+    neighbour->fault = time_;
+    if (access == Access::write) neighbour->access = Access::write;
+    if (neighbour->next == page + 1) return nullptr;  // the same page again
     Stream& oldest = *std::ranges::min_element(streams_, {}, &Stream::last_fault);
     forget(oldest);
-    oldest = {.begin = page,
-              .used = page + 1,
-              .end = page + 1,
+    oldest = {.passed = page,
+              .used = page,
+              .end = page,
               .ahead = start_,
               .last_fault = time_,
-              .access = access};
+              .access = neighbour->access};
+    *neighbour = {};
+    return &oldest;
 }
 
 void ReadAhead::forget(Stream& stream) {
     if (stream.used == stream.end) return;
-    counters_.wasted += stream.end - stream.used;
     start_ = std::max(start_ / 2, kSmallestStart);
 }
 

@@ -1,6 +1,9 @@
 // Sequential read-ahead: recognises vCPUs that go through guest RAM page by page, and says which
 // pages to ask for before they get there. It knows nothing of policies and works with any.
 //
+// Faults are of the whole node: a stream is a place in guest RAM where faults advance, whichever
+// vCPU raises them, so vCPUs that go through different parts of it have streams of their own.
+//
 // The second of two faults on neighbours starts a stream, with few pages ahead. Some of the pages
 // asked for are markers: of each request the first and every kMarkerEvery-th. A marker is not
 // mapped before it is touched, so its touch is a fault (that no other node hears of) and tells that
@@ -9,7 +12,8 @@
 // other. A stream that is forgotten with pages unused has asked in vain, and new streams start with
 // half as much; with each touch of a marker they start with twice as much again.
 //
-// Pure; bounded: so many streams, so many pages ahead.
+// Pure; bounded: so many streams, so many pages ahead. Faults without order are remembered apart
+// and displace each other only: a stream, whose faults are rare, survives any number of them.
 #pragma once
 
 #include <array>
@@ -20,16 +24,17 @@
 
 namespace vsmp::coherence {
 
-struct ReadAheadCounters {
-    std::uint64_t asked = 0;  // pages
-    // Of those, as far as markers tell: a marker stands for the pages up to the next.
-    std::uint64_t used = 0, wasted = 0;
-};
+// Pages that are fetched ahead of one vCPU at most.
+inline constexpr std::uint64_t kMaxReadAhead = 256;
 
 class ReadAhead {
   public:
     static constexpr std::uint64_t kSmallestStart = 1, kLargestStart = 4;
     static constexpr std::uint64_t kMarkerEvery = 32;
+    static constexpr std::size_t kStreams = 8, kCandidates = 16;
+    // So far behind its front a stream explains faults (writes to what was read, late arrivals);
+    // what faults further behind may be the next scan.
+    static constexpr std::uint64_t kBehind = 64;
 
     // `most`: pages ahead of a vCPU; 0: none ever.
     explicit ReadAhead(std::uint64_t most) : most_(most) {}
@@ -42,35 +47,47 @@ class ReadAhead {
             return (page.value() - first.value()) % kMarkerEvery == 0;
         }
     };
-    // Every fault, also those that this node answers itself. What to ask for now, if anything;
-    // on_asked() is due then. It may reach beyond the guest's RAM.
-    std::optional<Request> on_fault(PageNumber page, Access access);
+    struct Advice {
+        // What the stream went past since its last fault, up to the page of this one.
+        PageNumber passed_from;
+        PageNumber passed_to;
+        // What to ask for now; on_asked() is due then. It may reach beyond the guest's RAM.
+        std::optional<Request> request;
+    };
+    // Every fault, also those that this node answers itself.
+    Advice on_fault(PageNumber page, Access access);
     // Only the first `count` pages of the request just returned could be asked for.
     void on_asked(std::uint64_t count);
 
-    const ReadAheadCounters& counters() const { return counters_; }
-
   private:
     struct Stream {
-        std::uint64_t begin = 0;  // its first page
-        std::uint64_t used = 0;   // pages below were
-        std::uint64_t end = 0;    // pages below were asked for
-        std::uint64_t ahead = 0;  // as many shall be; 0: no stream
+        std::uint64_t passed = 0;  // pages below are behind its last fault
+        std::uint64_t used = 0;    // pages below are taken for used
+        std::uint64_t end = 0;     // pages below were asked for
+        std::uint64_t ahead = 0;   // as many shall be; 0: no stream
         std::uint64_t last_fault = 0;
         Access access{};
-    };
-    static constexpr std::size_t kStreams = 8;
 
+        bool explains(std::uint64_t page) const {
+            return ahead != 0 && page + kBehind >= passed && page <= end;
+        }
+    };
+    struct Candidate {           // a fault that no stream explains
+        std::uint64_t next = 0;  // the page behind it
+        std::uint64_t fault = 0;
+        Access access{};
+    };
+
+    Stream* begin(std::uint64_t page, Access access);
     void follow(Stream& stream, std::uint64_t page);
-    void begin(std::uint64_t page, Access access);
     void forget(Stream& stream);
 
     std::uint64_t most_;
     std::uint64_t start_ = kLargestStart;
     std::uint64_t time_ = 0;  // counts faults
     std::array<Stream, kStreams> streams_{};
+    std::array<Candidate, kCandidates> candidates_{};
     Stream* asking_ = nullptr;
-    ReadAheadCounters counters_;
 };
 
 }  // namespace vsmp::coherence

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "page_fault_broker/core/page_runs.hpp"
-
 namespace vsmp {
 
 using coherence::Action;
@@ -24,20 +22,16 @@ namespace {
 // Pages mapped at once when a page of this node's own that nobody shares is touched first.
 constexpr std::uint64_t kFaultAround = 16;
 
-void must(const Result<void>& result, std::string_view why) {
-    if (!result) VSMP_CHECK(false, result.error().in(std::string{why}).message);
-}
-
 }  // namespace
 
 Broker::Broker(NodeId self, HomeMap homes, coherence::HoldLimits holds, GuestMemory& memory,
                PageMapper& mapper, std::uint64_t memory_limit)
     : self_(self),
       table_(self, std::move(homes)),
-      memory_(memory),
-      mapper_(mapper),
+      store_(table_, memory, mapper),
       holds_(holds),
-      resident_(table_, *this, memory_limit) {}
+      resident_(table_, *this, memory_limit),
+      ahead_ledger_(table_) {}
 
 bool Broker::permits(PageNumber page, Access access) const {
     const Permission permission = table_.permission(page);
@@ -53,6 +47,9 @@ NodeId Broker::location(PageNumber page) const {
 void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Instant now) {
     now_ = now;
     ++counters_.faults;
+    const coherence::ReadAhead::Advice advice = read_ahead_.on_fault(fault.page, fault.access);
+    ahead_ledger_.on_passed(advice.passed_from, advice.passed_to);
+    ahead_ledger_.on_fault(fault.page);
     if (table_.has(fault.page, PageFlag::on_touch)) {
         table_.set(fault.page, PageFlag::on_touch, false);
         if (observer_) observer_->on_touched(fault.page, now);
@@ -68,22 +65,22 @@ void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Inst
     }
     table_.set(fault.page, PageFlag::resting, false);
     fault_when_possible({fault.page, fault.access, Starved::Why::fault});
-    read_ahead(fault);
+    if (advice.request) ask_ahead(*advice.request);
     settle();
 }
 
 void Broker::set_read_ahead(std::uint64_t pages) {
-    read_ahead_ = coherence::ReadAhead{std::min(pages, kMaxReadAhead)};
+    read_ahead_ = coherence::ReadAhead{std::min(pages, coherence::kMaxReadAhead)};
 }
 
-void Broker::read_ahead(const Userfault& fault) {
-    const auto request = read_ahead_.on_fault(fault.page, fault.access);
-    if (!request) return;
+void Broker::ask_ahead(const coherence::ReadAhead::Request& request) {
     std::uint64_t count = 0;
-    while (count < request->count && !(fabric_ && fabric_->congested())) {
-        const PageNumber page{request->first.value() + count};
-        const auto map = request->is_marker(page) ? MapAhead::on_touch : MapAhead::at_once;
-        if (prefetch_one(page, request->access, map) == Prefetched::not_possible) break;
+    while (count < request.count && !(fabric_ && fabric_->congested())) {
+        const PageNumber page{request.first.value() + count};
+        const auto map = request.is_marker(page) ? MapAhead::on_touch : MapAhead::at_once;
+        const Prefetched what = prefetch_one(page, request.access, map);
+        if (what == Prefetched::not_possible) break;
+        if (what == Prefetched::asked) ahead_ledger_.on_asked(page);
         ++count;
     }
     read_ahead_.on_asked(count);
@@ -94,7 +91,9 @@ void Broker::prefetch(std::span<const PageNumber> pages, Access access, MapAhead
     now_ = now;
     for (PageNumber page : pages.first(std::min(pages.size(), kMaxPrefetch))) {
         if (page.value() >= table_.homes().page_count()) continue;
-        if (prefetch_one(page, access, map) == Prefetched::not_possible) break;
+        const Prefetched what = prefetch_one(page, access, map);
+        if (what == Prefetched::not_possible) break;
+        if (what == Prefetched::asked) ++counters_.prefetches;
     }
     settle();
 }
@@ -105,7 +104,6 @@ Broker::Prefetched Broker::prefetch_one(PageNumber page, Access access, MapAhead
         return Prefetched::here_already;
     if (!table_.has(page, PageFlag::framed) && !take(page, coherence::Purpose::ahead))
         return Prefetched::not_possible;
-    ++counters_.prefetches;
     table_.set(page, PageFlag::on_touch,
                map == MapAhead::on_touch && !table_.has(page, PageFlag::mapped));
     run_local(page, {LocalEventKind::fault, access, {}});
@@ -149,8 +147,7 @@ void Broker::mark_populated(PageNumber first, std::uint64_t count) {
 }
 
 void Broker::unmap(PageNumber page) {
-    to_unmap_.push_back(page);
-    table_.set(page, PageFlag::mapped, false);
+    store_.unmap_later(page);
 }
 
 void Broker::evict(PageNumber page) {
@@ -158,25 +155,13 @@ void Broker::evict(PageNumber page) {
 }
 
 void Broker::discard(PageNumber page) {
-    if (table_.has(page, PageFlag::populated)) to_discard_.push_back(page);
-    table_.set(page, PageFlag::populated, false);
+    store_.discard_later(page);
 }
 
 bool Broker::take(PageNumber page, coherence::Purpose purpose) {
     const bool taken = resident_.take(page, purpose);
-    give_memory_back();
+    store_.give_back();
     return taken;
-}
-
-// Neighbours come and go together: one system call, and one flush of TLBs, for each run.
-void Broker::give_memory_back() {
-    if (!to_unmap_.empty() || !to_discard_.empty()) map_pending();
-    coherence::for_each_run(to_unmap_, [&](PageNumber first, std::uint64_t count) {
-        must(mapper_.unmap(first, count), "sample pages");
-    });
-    coherence::for_each_run(to_discard_, [&](PageNumber first, std::uint64_t count) {
-        must(memory_.discard(first, count), "give the memory of pages back");
-    });
 }
 
 // False: there is no memory for it yet.
@@ -232,6 +217,7 @@ void Broker::run_local(PageNumber page, const LocalEvent& event, ByteView conten
     if (before.permission != Permission::none && step.next.permission == Permission::none) {
         table_.set(page, PageFlag::on_touch, false);
         table_.set(page, PageFlag::resting, false);
+        ahead_ledger_.on_lost(page);
         resident_.on_lost(page);
     }
     if (before.releasing && !step.next.releasing) resident_.on_offer_settled();
@@ -251,25 +237,17 @@ void Broker::perform(PageNumber page, const Action& action) {
         case ActionKind::store_contents:
             VSMP_CHECK(false, "contents without a message");
         case ActionKind::map_shared:
-            populate(page);
-            if (is_mapped_later(page)) return;
-            to_map_read_only_.push_back(page);
-            table_.set(page, PageFlag::mapped, true);
+            if (!is_mapped_later(page)) store_.map_read_only(page);
             return;
         case ActionKind::map_exclusive:
             map_exclusive(page);
             return;
         case ActionKind::revoke_write:
-            map_pending();
-            if (table_.has(page, PageFlag::mapped))
-                must(mapper_.forbid_write(page), "revoke writing");
+            store_.forbid_write(page);
             return;
         case ActionKind::revoke_all:
             ++counters_.invalidations;
-            map_pending();
-            if (table_.has(page, PageFlag::mapped))
-                must(mapper_.unmap(page, 1), "take a page away");
-            table_.set(page, PageFlag::mapped, false);
+            store_.unmap(page);
             return;
         case ActionKind::take_home:
             return fault_when_possible({page, Access::read, Starved::Why::take_home});
@@ -294,8 +272,8 @@ void Broker::start_hold(PageNumber page) {
 ByteView Broker::put_contents(Message& message) {
     const Version offered = std::exchange(message.version, 0);
     message.contents = Contents::zero;
-    if (!table_.has(message.page, PageFlag::populated)) return {};
-    const auto contents = memory_.contents(message.page);
+    if (!store_.populated(message.page)) return {};
+    const auto contents = store_.contents(message.page);
     if (is_zero(contents)) return {};
     if (offered != 0 && offered == coherence::version_of(contents)) {
         message.contents = Contents::same;
@@ -308,8 +286,8 @@ ByteView Broker::put_contents(Message& message) {
 void Broker::send(NodeId to, Message message) {
     const bool asks =
         message.kind == MessageKind::read_request || message.kind == MessageKind::write_request;
-    if (asks && table_.has(message.page, PageFlag::populated) && offers_.worthwhile()) {
-        message.version = coherence::version_of(memory_.contents(message.page));
+    if (asks && store_.populated(message.page) && offers_.worthwhile()) {
+        message.version = coherence::version_of(store_.contents(message.page));
         offers_.offered();
     }
     if (to == self_) {
@@ -336,7 +314,7 @@ void Broker::settle() {
         }
     }
     resident_.work_ahead();
-    give_memory_back();
+    store_.give_back();
     if (!batching_) send_and_map();
 }
 
@@ -346,17 +324,8 @@ void Broker::end_batch() {
 }
 
 void Broker::send_and_map() {
-    map_pending();
+    store_.flush();
     if (fabric_) outbox_.flush(*fabric_);
-}
-
-void Broker::map_pending() {
-    coherence::for_each_run(to_map_read_only_, [&](PageNumber first, std::uint64_t count) {
-        must(mapper_.map_read_only(first, count), "map pages for reading");
-    });
-    coherence::for_each_run(to_map_writable_, [&](PageNumber first, std::uint64_t count) {
-        must(mapper_.map_writable(first, count), "map pages for writing");
-    });
 }
 
 // Homes first: who waits for them may be what keeps this node waiting.
@@ -373,47 +342,29 @@ bool Broker::retry_starved() {
 
 void Broker::store(PageNumber page, const Message& message, ByteView contents) {
     if (message.contents == Contents::same) {
-        VSMP_CHECK(table_.has(page, PageFlag::populated), "no copy that could be good");
+        VSMP_CHECK(store_.populated(page), "no copy that could be good");
         ++counters_.revalidated;
         offers_.accepted();
         return;
     }
-    if (message.contents == Contents::page) {
-        if (table_.has(page, PageFlag::populated))
-            std::memcpy(memory_.contents(page).data(), contents.data(), kPageSize);
-        else
-            must(memory_.fill(page, contents), "fill a page");
-        table_.set(page, PageFlag::populated, true);
-        return;
-    }
+    if (message.contents == Contents::page) return store_.fill(page, contents);
     ++counters_.zero_pages;
-    if (table_.has(page, PageFlag::populated))
-        std::memset(memory_.contents(page).data(), 0, kPageSize);
+    store_.make_zero(page);
 }
 
 void Broker::map_exclusive(PageNumber page) {
     if (is_mapped_later(page)) return;
-    if (table_.has(page, PageFlag::mapped)) {
+    if (store_.mapped(page)) {
         // Read-only until now. Should the PTE have gone meanwhile, whoever waits faults anew and
         // comes here with the flag unset.
-        map_pending();
-        must(mapper_.allow_write(page), "allow writing");
+        store_.allow_write(page);
         return;
     }
     const std::uint64_t count = fault_around(page);
     for (std::uint64_t i = 0; i < count; ++i) {
-        populate(PageNumber{page.value() + i});
-        to_map_writable_.push_back(PageNumber{page.value() + i});
-        table_.set(PageNumber{page.value() + i}, PageFlag::mapped, true);
+        store_.map_writable(PageNumber{page.value() + i});
         table_.set(PageNumber{page.value() + i}, PageFlag::resting, false);
     }
-}
-
-void Broker::populate(PageNumber page) {
-    if (table_.has(page, PageFlag::populated)) return;
-    // UFFDIO_CONTINUE wants the page in the page cache; a write through the alias puts it there.
-    memory_.contents(page)[0] = std::byte{0};
-    table_.set(page, PageFlag::populated, true);
 }
 
 std::uint64_t Broker::fault_around(PageNumber page) {

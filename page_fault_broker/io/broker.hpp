@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dpdk_transport/fabric.hpp"
+#include "page_fault_broker/core/ahead_ledger.hpp"
 #include "page_fault_broker/core/hold_table.hpp"
 #include "page_fault_broker/core/page_table.hpp"
 #include "page_fault_broker/core/read_ahead.hpp"
@@ -18,6 +19,7 @@
 #include "page_fault_broker/core/version.hpp"
 #include "page_fault_broker/io/guest_memory.hpp"
 #include "page_fault_broker/io/outbox.hpp"
+#include "page_fault_broker/io/page_store.hpp"
 #include "page_fault_broker/io/userfault.hpp"
 #include "proto/time.hpp"
 
@@ -35,7 +37,7 @@ struct BrokerCounters {
     std::uint64_t written_back = 0;   // pages that homes took because this node was short of memory
     std::uint64_t memory_waits = 0;   // faults that had to wait for memory
     std::uint64_t malformed = 0;      // messages dropped by the decoder
-    std::uint64_t prefetches = 0;     // pages asked for by prefetch()
+    std::uint64_t prefetches = 0;     // pages asked for by prefetch(); read-ahead counts its own
 };
 
 // Who wants to know what becomes of pages. Called on the broker's thread, from within its calls;
@@ -57,9 +59,6 @@ enum class MapAhead : std::uint8_t { at_once, on_touch };
 
 // Pages that one call of Broker::prefetch() asks for at most.
 inline constexpr std::size_t kMaxPrefetch = 64;
-// Pages that are fetched ahead of one vCPU at most.
-inline constexpr std::uint64_t kMaxReadAhead = 256;
-
 class Broker : private coherence::MemoryKeeper {
   public:
     // All references outlive the broker. `memory_limit`: pages that may be resident here, more than
@@ -69,8 +68,8 @@ class Broker : private coherence::MemoryKeeper {
     // How other nodes are reached; before the first event. Without it the guest has one node.
     void attach(fabric::Fabric* fabric) { fabric_ = fabric; }
     void set_observer(BrokerObserver* observer) { observer_ = observer; }
-    // Pages fetched ahead of a vCPU that goes through memory in order, at most kMaxReadAhead; 0:
-    // none.
+    // Pages fetched ahead of a vCPU that goes through memory in order, at most
+    // coherence::kMaxReadAhead; 0: none.
     void set_read_ahead(std::uint64_t pages);
 
     // Whether answering this fault needs another node.
@@ -96,7 +95,7 @@ class Broker : private coherence::MemoryKeeper {
     void mark_populated(PageNumber first, std::uint64_t count);
     const BrokerCounters& counters() const { return counters_; }
     const coherence::ReadAheadCounters& read_ahead_counters() const {
-        return read_ahead_.counters();
+        return ahead_ledger_.counters();
     }
     const coherence::MemoryCounters& memory_counters() const { return resident_.counters(); }
     std::uint64_t memory_limit() const { return resident_.limit(); }
@@ -128,12 +127,10 @@ class Broker : private coherence::MemoryKeeper {
     void start_hold(PageNumber page);
     bool attempt(const Starved& what);
     bool take(PageNumber page, coherence::Purpose purpose);
-    void give_memory_back();
-    void map_pending();
     void send_and_map();
     enum class Prefetched : std::uint8_t { asked, here_already, not_possible };
     Prefetched prefetch_one(PageNumber page, Access access, MapAhead map);
-    void read_ahead(const Userfault& fault);
+    void ask_ahead(const coherence::ReadAhead::Request& request);
     void fault_when_possible(const Starved& what);
     void send(NodeId to, coherence::Message message);
     ByteView put_contents(coherence::Message& message);
@@ -142,7 +139,6 @@ class Broker : private coherence::MemoryKeeper {
     bool retry_starved();
     void store(PageNumber page, const coherence::Message& message, ByteView contents);
     void map_exclusive(PageNumber page);
-    void populate(PageNumber page);
     std::uint64_t fault_around(PageNumber page);
     bool is_mine_alone(PageNumber page) const;
     bool is_mapped_later(PageNumber page) const;
@@ -151,13 +147,13 @@ class Broker : private coherence::MemoryKeeper {
 
     NodeId self_;
     coherence::PageTable table_;
-    GuestMemory& memory_;
-    PageMapper& mapper_;
+    PageStore store_;
     fabric::Fabric* fabric_ = nullptr;
     BrokerObserver* observer_ = nullptr;
     coherence::HoldTable holds_;
     coherence::ResidentSet resident_;
-    coherence::ReadAhead read_ahead_{kMaxReadAhead};
+    coherence::ReadAhead read_ahead_{coherence::kMaxReadAhead};
+    coherence::AheadLedger ahead_ledger_;
     Outbox outbox_;
     coherence::OfferMeter offers_;
     Instant now_{};  // of the event that is being handled
@@ -167,9 +163,7 @@ class Broker : private coherence::MemoryKeeper {
     std::deque<coherence::Message> loopback_;  // of this node to itself, in order
     std::vector<PageNumber> unclaimed_;        // obtained, but whoever wanted it has left
     std::vector<PageNumber> expired_;
-    std::vector<PageNumber> to_map_read_only_, to_map_writable_;  // PageFlag::mapped already
     bool batching_ = false;
-    std::vector<PageNumber> to_unmap_, to_discard_;  // by the end of the call of the resident set
     BrokerCounters counters_;
 };
 

@@ -10,7 +10,7 @@ namespace {
 
 // Faults at `page`; all that is wanted can be had. The number of pages asked for.
 std::uint64_t touch(ReadAhead& ahead, std::uint64_t page, Access access = Access::read) {
-    const auto request = ahead.on_fault(PageNumber{page}, access);
+    const auto request = ahead.on_fault(PageNumber{page}, access).request;
     if (!request) return 0;
     ahead.on_asked(request->count);
     return request->count;
@@ -19,7 +19,6 @@ std::uint64_t touch(ReadAhead& ahead, std::uint64_t page, Access access = Access
 TEST(ReadAhead, AsksForNothingWithoutOrder) {
     ReadAhead ahead{64};
     for (std::uint64_t page = 0; page < 4000; page += 7) EXPECT_EQ(touch(ahead, page), 0u);
-    EXPECT_EQ(ahead.counters().asked, 0u);
 }
 
 TEST(ReadAhead, DoublesWhatIsAheadWhenAMarkerIsTouchedUpToItsLimit) {
@@ -30,9 +29,6 @@ TEST(ReadAhead, DoublesWhatIsAheadWhenAMarkerIsTouchedUpToItsLimit) {
     EXPECT_EQ(touch(ahead, 103), 0u);   // told by 102 already
     EXPECT_EQ(touch(ahead, 106), 12u);  // to 122: 16 ahead
     EXPECT_EQ(touch(ahead, 111), 5u);   // to 127
-    EXPECT_EQ(ahead.counters().asked, 26u);
-    EXPECT_EQ(ahead.counters().used, 21u);
-    EXPECT_EQ(ahead.counters().wasted, 0u);
 }
 
 TEST(ReadAhead, MarkersAreTheFirstOfARequestAndSomeOfTheOthers) {
@@ -49,7 +45,7 @@ TEST(ReadAhead, KeepsSeveralRequestsUnderWay) {
     std::set<std::uint64_t> markers;
     for (std::uint64_t page = 0; page < 4096; ++page) {
         if (page < end && !markers.contains(page)) continue;  // mapped
-        if (const auto request = ahead.on_fault(PageNumber{page}, Access::read)) {
+        if (const auto request = ahead.on_fault(PageNumber{page}, Access::read).request) {
             end = request->first.value() + request->count;
             for (std::uint64_t next = request->first.value(); next < end; ++next)
                 if (request->is_marker(PageNumber{next})) markers.insert(next);
@@ -58,7 +54,6 @@ TEST(ReadAhead, KeepsSeveralRequestsUnderWay) {
         if (page >= 1024) least = std::min(least, end - page);
     }
     EXPECT_GE(least, 256u - ReadAhead::kMarkerEvery);
-    EXPECT_EQ(ahead.counters().wasted, 0u);
 }
 
 TEST(ReadAhead, APageThatIsWantedBeforeItsMarkerWillDo) {
@@ -72,8 +67,8 @@ TEST(ReadAhead, AsksToWriteOnceTheStreamWrites) {
     ReadAhead ahead{64};
     touch(ahead, 10);
     touch(ahead, 11);
-    EXPECT_FALSE(ahead.on_fault(PageNumber{11}, Access::write));  // an upgrade, behind
-    const auto request = ahead.on_fault(PageNumber{12}, Access::read);
+    EXPECT_FALSE(ahead.on_fault(PageNumber{11}, Access::write).request);  // an upgrade, behind
+    const auto request = ahead.on_fault(PageNumber{12}, Access::read).request;
     ASSERT_TRUE(request);
     EXPECT_EQ(request->access, Access::write);
 }
@@ -81,14 +76,13 @@ TEST(ReadAhead, AsksToWriteOnceTheStreamWrites) {
 TEST(ReadAhead, GoesOnWhereLittleCouldBeAskedFor) {
     ReadAhead ahead{64};
     touch(ahead, 100);
-    ASSERT_TRUE(ahead.on_fault(PageNumber{101}, Access::read));
+    ASSERT_TRUE(ahead.on_fault(PageNumber{101}, Access::read).request);
     ahead.on_asked(0);
-    const auto request = ahead.on_fault(PageNumber{102}, Access::read);
+    const auto request = ahead.on_fault(PageNumber{102}, Access::read).request;
     ASSERT_TRUE(request);
     EXPECT_EQ(request->first, PageNumber{103});
     ahead.on_asked(2);
     EXPECT_GT(touch(ahead, 103), 0u);
-    EXPECT_EQ(ahead.counters().wasted, 0u);
 }
 
 TEST(ReadAhead, SeveralStreamsDoNotDisturbEachOther) {
@@ -96,6 +90,44 @@ TEST(ReadAhead, SeveralStreamsDoNotDisturbEachOther) {
     for (std::uint64_t i = 0; i < 8; ++i) touch(ahead, 1000 * i);
     for (std::uint64_t i = 0; i < 8; ++i) EXPECT_EQ(touch(ahead, 1000 * i + 1), 4u);
     for (std::uint64_t i = 0; i < 8; ++i) EXPECT_EQ(touch(ahead, 1000 * i + 2), 5u);
+}
+
+// A vCPU that goes through memory and makes few faults, beside one that faults anywhere.
+TEST(ReadAhead, AStreamSurvivesFaultsWithoutOrder) {
+    ReadAhead ahead{64};
+    touch(ahead, 100);
+    EXPECT_EQ(touch(ahead, 101), 4u);
+    for (std::uint64_t i = 1; i < 1000; ++i) EXPECT_EQ(touch(ahead, 10'000 + 700 * i), 0u);
+    EXPECT_EQ(touch(ahead, 102), 5u);
+}
+
+TEST(ReadAhead, ASecondScanOfTheSamePagesIsRecognised) {
+    ReadAhead ahead{64};
+    for (std::uint64_t page = 0; page < 2000; ++page) touch(ahead, page);
+    EXPECT_EQ(touch(ahead, 0), 0u);
+    EXPECT_GT(touch(ahead, 1), 0u);
+    EXPECT_GT(touch(ahead, 2), 0u);
+}
+
+TEST(ReadAhead, ThePageWrittenAfterItWasReadIsNoNeighbour) {
+    ReadAhead ahead{64};
+    touch(ahead, 100);
+    EXPECT_EQ(touch(ahead, 100, Access::write), 0u);
+    const auto request = ahead.on_fault(PageNumber{101}, Access::read).request;
+    ASSERT_TRUE(request);
+    EXPECT_EQ(request->access, Access::write);
+}
+
+TEST(ReadAhead, TellsWhatAScanPassed) {
+    ReadAhead ahead{64};
+    touch(ahead, 100);
+    touch(ahead, 101);
+    const auto advice = ahead.on_fault(PageNumber{104}, Access::read);
+    EXPECT_EQ(advice.passed_from, PageNumber{102});
+    EXPECT_EQ(advice.passed_to, PageNumber{104});
+    ahead.on_asked(0);
+    const auto behind = ahead.on_fault(PageNumber{102}, Access::write);
+    EXPECT_EQ(behind.passed_from, behind.passed_to);
 }
 
 // Pairs of neighbours and never a third: each costs less, in the end one page.
@@ -107,7 +139,6 @@ TEST(ReadAhead, ShrinksOnWasteAndRecovers) {
         asked = touch(ahead, 1000 * i + 1);
     }
     EXPECT_EQ(asked, ReadAhead::kSmallestStart);
-    EXPECT_GT(ahead.counters().wasted, 90u);
     for (std::uint64_t page = 99'002; page < 99'200; ++page) touch(ahead, page);
     touch(ahead, 500'000);
     EXPECT_GT(touch(ahead, 500'001), ReadAhead::kSmallestStart);

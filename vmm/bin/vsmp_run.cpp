@@ -71,6 +71,10 @@ int main(int argc, char** argv) {
     app.add_option("--hold", options.hold_us,
                    "microseconds that a page is kept once obtained, instead of the XML's")
         ->check(CLI::Range(1u, 1000000u));
+    app.add_option("--read-ahead", options.read_ahead,
+                   "pages fetched ahead of a vCPU that goes through memory in order, instead of "
+                   "the XML's; 0: none")
+        ->check(CLI::Range(std::uint64_t{0}, vsmp::coherence::kMaxReadAhead));
     app.add_option("--policy", options.policy, "ship or fetch: instead of the XML's");
     add_choice<Spread>(app, "--spread",
                        "where vCPUs go once the guest is up: to the node of their NUMA cell, or "

@@ -177,6 +177,7 @@ Result<DomainXml> interpret(const XmlElement& domain) {
     VSMP_TRY(join_cells(guest, cluster, cells));
     if (!cluster.policy.empty()) guest.policy = cluster.policy;
     if (cluster.hold) guest.hold = *cluster.hold;
+    if (cluster.read_ahead) guest.read_ahead = *cluster.read_ahead;
     guest.vlan = cluster.vlan;
     guest.spread = cluster.spread;
     guest.fabric = cluster.fabric;

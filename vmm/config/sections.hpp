@@ -34,6 +34,7 @@ struct Cluster {
     std::vector<ClusterNode> nodes;  // index = node id
     std::string policy;
     std::optional<Duration> hold;
+    std::optional<std::uint64_t> read_ahead;
     std::uint16_t vlan = 0;
     Spread spread = Spread::round_robin;
     FabricConfig fabric;

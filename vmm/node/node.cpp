@@ -156,6 +156,7 @@ Result<void> NodeImpl::make_memory() {
                                            kRoundTripHolds * setup_.guest.hold),
                     *memory_, *userfault_,
                     setup_.guest.nodes[setup_.self.value()].memory_limit_bytes / kPageSize);
+    broker_->set_read_ahead(setup_.guest.read_ahead);
     return {};
 }
 
@@ -392,6 +393,7 @@ NodeStats NodeImpl::read_stats() const {
     for (auto& vcpu : stats.vcpus) vcpu.here = directory_->is_here(vcpu.id);
     const Pilot& pilot = data_plane_->pilot();
     stats.prefetches = pages.prefetches;
+    stats.read_ahead = broker_->read_ahead_counters();
     stats.prefetch_used = pilot.counters().prefetch_used;
     stats.prefetch_wasted = pilot.counters().prefetch_wasted;
     const Instant now = monotonic_now();

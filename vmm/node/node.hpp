@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "dpdk_transport/fabric.hpp"
+#include "page_fault_broker/core/ahead_ledger.hpp"
 #include "proto/cpuid_leaf.hpp"
 #include "proto/result.hpp"
 #include "vmm/config/guest_config.hpp"
@@ -83,8 +84,9 @@ struct NodeStats {
     std::uint64_t faults = 0, fetches_read = 0, fetches_write = 0, upgrades = 0;
     std::uint64_t invalidations = 0;  // pages taken from this node's vCPUs
     std::uint64_t zero_pages = 0;     // fetches answered with a flag instead of contents
-    std::uint64_t prefetches = 0;     // pages asked for ahead; of use or not, by sample:
+    std::uint64_t prefetches = 0;     // pages the policy asked for; of use or not, by sample:
     std::uint64_t prefetch_used = 0, prefetch_wasted = 0;
+    coherence::ReadAheadCounters read_ahead;
     MemoryStats memory;
     std::uint64_t ships_out = 0, ships_in = 0;
     std::uint64_t ship_frame_bytes_max = 0;

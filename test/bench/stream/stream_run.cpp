@@ -165,7 +165,7 @@ Result<> End::loops(unsigned round) {
     if (is_writer()) {
         node_->with_broker([](Broker& broker) { broker.set_read_ahead(0); });
         VSMP_TRY_ASSIGN(const Duration took, write_all(plain));
-        node_->with_broker([](Broker& broker) { broker.set_read_ahead(kMaxReadAhead); });
+        node_->with_broker([](Broker& broker) { broker.set_read_ahead(coherence::kMaxReadAhead); });
         found_.without[round] = per_second(plain, took);
     }
     VSMP_TRY(meeting_.meet());

@@ -106,6 +106,11 @@ class BrokerTest : public ::testing::Test {
         return nodes_[node]->broker.counters();
     }
 
+    coherence::ReadAheadCounters read_ahead(std::size_t node) {
+        TearDown();
+        return nodes_[node]->broker.read_ahead_counters();
+    }
+
     coherence::MemoryCounters memory(std::size_t node) {
         TearDown();
         return nodes_[node]->broker.memory_counters();
@@ -211,6 +216,31 @@ TEST_F(BrokerTest, PrefetchedPagesAreThereWithoutAFault) {
     EXPECT_EQ(seen.prefetches, 8u);
     EXPECT_EQ(seen.fetches_read, 8u);
     EXPECT_LE(seen.faults, 1u);
+}
+
+// Faults come from two arrays in turn, and in between from anywhere.
+TEST_F(BrokerTest, TwoThreadsThatScanTwoArraysAreBothReadAheadOf) {
+    constexpr std::uint64_t kArray = 512, kAnywhere = 2 * kArray;
+    start({3 * kArray, 1});
+    for (std::uint64_t page = 0; page < 2 * kArray; ++page) word(0, page)->store(page + 1);
+    std::array<std::atomic<std::uint64_t>, 2> turn{};  // pages each has read
+    const auto scan = [&](std::uint64_t which) {
+        for (std::uint64_t i = 0; i < kArray; ++i) {
+            while (turn[1 - which].load() + which < i) std::this_thread::yield();
+            const std::uint64_t page = which * kArray + i;
+            EXPECT_EQ(word(1, page)->load(), page + 1);
+            if (i % 2 == 0) word(1, kAnywhere + (i + which) * 37 % kArray)->load();
+            ++turn[which];
+        }
+    };
+    {
+        std::jthread other{[&] { scan(1); }};
+        scan(0);
+    }
+    const coherence::ReadAheadCounters ahead = read_ahead(1);
+    EXPECT_GT(ahead.asked, 2 * kArray * 8 / 10);
+    EXPECT_GT(ahead.used, ahead.asked * 8 / 10);
+    EXPECT_LE(ahead.used + ahead.wasted, ahead.asked);
 }
 
 TEST_F(BrokerTest, AnOldCopyThatIsStillGoodIsNotSentAgain) {
