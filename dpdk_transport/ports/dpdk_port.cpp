@@ -91,6 +91,7 @@ Port::Kept DpdkPort::queue_kept(const KeptFrame& kept, ByteView header, std::siz
 
 bool DpdkPort::flush() {
     if (unsent_count_ == 0) return true;
+    sleeper_->on_traffic();
     const std::uint16_t sent =
         rte_eth_tx_burst(device_->port(), kQueue, unsent_.data(), unsent_count_);
     std::copy(unsent_.begin() + sent, unsent_.begin() + unsent_count_, unsent_.begin());
@@ -121,6 +122,7 @@ std::size_t DpdkPort::receive(const Receive& receive) {
         count = rte_eth_rx_burst(device_->port(), kQueue, frames.data(), kBurst);
     }
     for (std::uint16_t i = 0; i < count; ++i) hand_over(frames[i], receive);
+    if (count > 0) sleeper_->on_traffic();
     return count;
 }
 

@@ -70,12 +70,15 @@ class Sleeper {
     virtual int fd() const = 0;
     virtual void arm() = 0;
     virtual void disarm() = 0;
+    virtual void on_traffic() {}  // frames came or went
 };
 std::unique_ptr<Sleeper> sleep_on_socket(int socket);  // not owned
 Result<std::unique_ptr<Sleeper>> sleep_on_interrupt(std::uint16_t port);
 // Of a vhost client: while its server is away, it is also woken to look for it again.
 Result<std::unique_ptr<Sleeper>> sleep_on_vhost_client(std::uint16_t port);
-Result<std::unique_ptr<Sleeper>> sleep_on_timer(Duration nap);  // less than a second
+// Looks again after `shortest`, twice as long each time while there is no traffic, up to `longest`,
+// less than a second.
+Result<std::unique_ptr<Sleeper>> sleep_on_timer(Duration shortest, Duration longest);
 
 // Frame buffers of a device in which messages wait and stay until they are acknowledged.
 class DpdkFrameStore final : public FrameStore {

@@ -9,8 +9,10 @@ namespace vsmp::fabric {
 namespace {
 
 constexpr std::size_t kRoom = 9216;
-// Without interrupts: short against a remote fault, long against what looking once costs.
-constexpr Duration kNap = std::chrono::microseconds(100);
+// Without interrupts: short against a remote fault while frames come and go; long against what
+// looking costs when they don't.
+constexpr Duration kShortestNap = std::chrono::microseconds(50);
+constexpr Duration kLongestNap = std::chrono::microseconds(800);
 
 }  // namespace
 
@@ -35,7 +37,8 @@ Result<std::unique_ptr<Port>> open_pci(const std::shared_ptr<Eal>& eal, const Pc
     DpdkDevice::Setup setup{.buffers = 1536, .room = kRoom, .descriptors = 512, .mtu = kGoodMtu};
     setup.rx_interrupt = driver == PciDriver::vfio;
     VSMP_TRY(device->start(setup));
-    auto sleeper = setup.rx_interrupt ? sleep_on_interrupt(device->port()) : sleep_on_timer(kNap);
+    auto sleeper = setup.rx_interrupt ? sleep_on_interrupt(device->port())
+                                      : sleep_on_timer(kShortestNap, kLongestNap);
     if (!sleeper) return sleeper.error();
     return std::unique_ptr<Port>{std::make_unique<DpdkPort>(std::move(device), *std::move(sleeper),
                                                             kGoodMtu, "PCI " + options.address,

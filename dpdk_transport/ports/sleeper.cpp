@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "dpdk_transport/ports/dpdk_port.hpp"
@@ -111,13 +112,19 @@ class VhostClientSleeper final : public InterruptSleeper {
 // For a device without interrupts: looks again after a while.
 class TimerSleeper final : public Sleeper {
   public:
-    TimerSleeper(Duration nap, UniqueFd timer) : nap_(nap), timer_(std::move(timer)) {}
+    TimerSleeper(Duration shortest, Duration longest, UniqueFd timer)
+        : shortest_(shortest), longest_(longest), timer_(std::move(timer)) {}
     int fd() const override { return timer_.get(); }
-    void arm() override { set_timer(timer_, nap_); }
+    void arm() override {
+        set_timer(timer_, nap_);
+        nap_ = std::min(2 * nap_, longest_);
+    }
+    void on_traffic() override { nap_ = shortest_; }
     void disarm() override { set_timer(timer_, Duration::zero()); }  // also makes it unreadable
 
   private:
-    Duration nap_;
+    Duration shortest_, longest_;
+    Duration nap_ = shortest_;  // the next
     UniqueFd timer_;
 };
 
@@ -129,10 +136,13 @@ Result<UniqueFd> new_timer() {
 
 }  // namespace
 
-Result<std::unique_ptr<Sleeper>> sleep_on_timer(Duration nap) {
-    VSMP_CHECK(nap > Duration::zero() && nap < std::chrono::seconds(1), "nap");
+Result<std::unique_ptr<Sleeper>> sleep_on_timer(Duration shortest, Duration longest) {
+    VSMP_CHECK(
+        shortest > Duration::zero() && longest >= shortest && longest < std::chrono::seconds(1),
+        "naps");
     VSMP_TRY_ASSIGN(UniqueFd timer, new_timer());
-    return std::unique_ptr<Sleeper>{std::make_unique<TimerSleeper>(nap, std::move(timer))};
+    return std::unique_ptr<Sleeper>{
+        std::make_unique<TimerSleeper>(shortest, longest, std::move(timer))};
 }
 
 std::unique_ptr<Sleeper> sleep_on_socket(int socket) {

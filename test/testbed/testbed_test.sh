@@ -30,7 +30,7 @@ no_leftovers() {
 
 bad_options() {
     local options
-    for options in '--hosts 3 -- true' '--cpu arm -- true' '--mem 0 -- true' '--smp x -- true' \
+    for options in '--hosts 3 -- true' '--fabric vfio -- true' '--hosts 2 --fabric igb -- true' '--cpu arm -- true' '--mem 0 -- true' '--smp x -- true' \
         '--timeout' '--nonsense' '' '--' '--cpu intel --hosts 2 -- true' '--file /nonexistent -- true'; do
         # shellcheck disable=SC2086 # several words
         testbed $options

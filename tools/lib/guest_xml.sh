@@ -4,15 +4,16 @@ set -eu
 
 usage() {
     cat <<'TEXT'
-Usage: guest_xml.sh [--nodes N] [--vcpus N] [--mem MIB] [--limit MIB] [--hosts 1|2] [--append TEXT]
+Usage: guest_xml.sh [--nodes N] [--vcpus N] [--mem MIB] [--limit MIB] [--hosts 1|2] [--link KIND] [--append TEXT]
                     [--policy NAME] [--hold US] [--spread MODE] [--name NAME] [--kernel FILE] [--initrd FILE]
 --vcpus and --mem are those of each node, --limit is limit-mib of each. --hold: microseconds that a page is kept once obtained
 (10000: an emulated machine needs longer than real ones to wake a thread and run an instruction). With --hosts 2, node 0 is here and the others are on
-10.77.0.2, on the interface fabric0: the testbed's two machines.
+10.77.0.2, on the interface fabric0 (--link af_packet, the default) or the PCI device 0000:00:10.0
+(--link pci): the testbed's two machines.
 TEXT
 }
 
-nodes=2 vcpus=1 mem=256 limit='' hosts=1 append='' policy=always-fetch hold=10000 spread=round-robin name=test
+nodes=2 vcpus=1 mem=256 limit='' hosts=1 link=af_packet append='' policy=always-fetch hold=10000 spread=round-robin name=test
 kernel=/var/lib/vsmp/boot/vmlinuz initrd=/var/lib/vsmp/boot/initrd.img
 while [ $# != 0 ]; do
     [ $# -ge 2 ] || { usage >&2 && exit 2; }
@@ -22,6 +23,7 @@ while [ $# != 0 ]; do
         --mem) mem=$2 ;;
         --limit) limit=" limit-mib='$2'" ;;
         --hosts) hosts=$2 ;;
+        --link) link=$2 ;;
         --append) append=$2 ;;
         --policy) policy=$2 ;;
         --hold) hold=$2 ;;
@@ -39,15 +41,21 @@ tuning='tsc=reliable mitigations=off nowatchdog skew_tick=1 nokaslr panic=-1'
 cpus=$((nodes * vcpus))
 [ $cpus = 1 ] || tuning="$tuning nohz_full=1-$((cpus - 1)) rcu_nocbs=1-$((cpus - 1))"
 
+case $link in
+    af_packet) between="type='af_packet' interface='fabric0'" ;;
+    pci) between="type='pci' address='0000:00:10.0'" ;;
+    *) usage >&2 && exit 2 ;;
+esac
+
 cluster_nodes() {
     node=0
     while [ "$node" -lt "$nodes" ]; do
-        host=local link="type='auto'"
+        host=local way="type='auto'"
         if [ "$hosts" = 2 ]; then
-            link="type='af_packet' interface='fabric0'"
+            way=$between
             [ "$node" = 0 ] || host=10.77.0.2
         fi
-        echo "      <vsmp:node id='$node' cell='$node' host='$host'$limit><vsmp:link $link/></vsmp:node>"
+        echo "      <vsmp:node id='$node' cell='$node' host='$host'$limit><vsmp:link $way/></vsmp:node>"
         node=$((node + 1))
     done
 }

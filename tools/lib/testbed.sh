@@ -24,6 +24,10 @@ Usage: tools/dev testbed [OPTIONS] -- COMMAND [ARGUMENTS]
   --peer COMMAND   what the second machine runs (default: vsmpd --listen 10.77.0.2)
   --cpu amd|intel  amd: QEMU with emulated SVM (default); intel: Bochs with VMX and EPT, slow
   --eptad 0|1      kvm-intel's use of accessed/dirty bits (intel; default 1)
+  --fabric kernel|uio|vfio
+                   who drives the card between two machines: the kernel, as interface fabric0 (default),
+                   or DPDK, by its address 0000:00:10.0 under uio_pci_generic (no interrupts) or
+                   vfio-pci (with an emulated IOMMU)
   --mem MIB        memory of each machine (default 2048)
   --smp N          CPUs of each machine (default 2; intel: 1)
   --timeout S      end COMMAND after S seconds (default 300; intel: 1200)
@@ -40,7 +44,7 @@ TEXT
 }
 
 testbed_defaults() {
-    hosts=1 peer='vsmpd --listen 10.77.0.2' cpu=amd eptad=1 mem=2048 smp='' limit='' preset=dev name='' tty=no build=yes
+    hosts=1 peer='vsmpd --listen 10.77.0.2' fabric=kernel cpu=amd eptad=1 mem=2048 smp='' limit='' preset=dev name='' tty=no build=yes
     with=() files=() command=()
 }
 
@@ -49,13 +53,14 @@ parse_testbed() {
     while [ $# != 0 ]; do
         value=${2:-}
         case $1 in
-            --hosts | --peer | --cpu | --eptad | --mem | --smp | --timeout | --preset | --with | --file | --name)
+            --hosts | --peer | --fabric | --cpu | --eptad | --mem | --smp | --timeout | --preset | --with | --file | --name)
                 [ $# -ge 2 ] || die "testbed: $1 needs a value"
                 ;;
         esac
         case $1 in
             --hosts) hosts=$value && shift 2 ;;
             --peer) peer=$value && shift 2 ;;
+            --fabric) fabric=$value && shift 2 ;;
             --cpu) cpu=$value && shift 2 ;;
             --eptad) eptad=$value && shift 2 ;;
             --mem) mem=$value && shift 2 ;;
@@ -87,6 +92,8 @@ check_testbed_options() {
         [[ $value =~ ^[1-9][0-9]*$ ]] || die "testbed: '$value' is not a number above 0"
     done
     [[ $hosts =~ ^[12]$ ]] || die "testbed: --hosts is 1 or 2, not '$hosts'"
+    [[ $fabric =~ ^(kernel|uio|vfio)$ ]] || die "testbed: --fabric is kernel, uio or vfio, not '$fabric'"
+    [ "$fabric" = kernel ] || [ "$hosts" = 2 ] || die "testbed: one machine has no card for --fabric $fabric"
     [[ $eptad =~ ^[01]$ ]] || die "testbed: --eptad is 0 or 1, not '$eptad'"
     [[ $name =~ ^[A-Za-z0-9_.-]*$ ]] || die "testbed: '$name' cannot be a directory's name"
     if [ "$cpu" = intel ] && { [ "$hosts" != 1 ] || [ "$tty" = yes ]; }; then

@@ -5,7 +5,9 @@
 image_cache=$top/build/cache
 host_modules=(virt/lib/irqbypass drivers/crypto/ccp/ccp arch/x86/kvm/kvm arch/x86/kvm/kvm-amd
     arch/x86/kvm/kvm-intel net/core/failover drivers/net/net_failover drivers/net/virtio_net
-    drivers/net/veth net/llc/llc net/802/stp net/bridge/bridge)
+    drivers/net/veth net/llc/llc net/802/stp net/bridge/bridge
+    drivers/uio/uio drivers/uio/uio_pci_generic
+    drivers/vfio/vfio drivers/vfio/vfio_iommu_type1 drivers/vfio/pci/vfio-pci-core drivers/vfio/pci/vfio-pci)
 
 # cached_archive KIND KEY FUNCTION: FUNCTION ROOT fills a root, packed unless already there.
 # The file is left in $archive.

@@ -26,13 +26,22 @@ out_port() { # NAME PATH
     printf '%s\n' -chardev "file,id=$1,path=$2,append=on" -device "virtserialport,chardev=$1,name=vsmp.$1"
 }
 
+# For vfio an IOMMU, whose devices must say that they go through it. It has to come before them, and
+# its addresses must reach as far as a process's do: DPDK uses those.
+iommu_arguments() {
+    [ "$fabric" = vfio ] || return 0
+    printf '%s\n' -device intel-iommu,intremap=on,aw-bits=48
+}
+
 # Two machines: fabric0 takes jumbo frames, ctl0 carries the control plane's TCP.
 link_arguments() { # MACHINE
-    local machine=$1 other=$((3 - $1)) kind id
+    local machine=$1 other=$((3 - $1)) kind id at
     for kind in fa:9000 c0:1500; do
-        id=net${kind%%:*}
+        id=net${kind%%:*} at=
+        [ "$kind" != fa:9000 ] || at=,addr=0x10
+        [ "$kind/$fabric" != fa:9000/vfio ] || at+=,iommu_platform=on,disable-legacy=on
         printf '%s\n' -netdev "dgram,id=$id,local.type=unix,local.path=$socket_dir/$id.$machine,remote.type=unix,remote.path=$socket_dir/$id.$other" \
-            -device "virtio-net-pci,netdev=$id,mac=02:76:${kind%%:*}:00:00:0$machine,host_mtu=${kind##*:},romfile="
+            -device "virtio-net-pci,netdev=$id,mac=02:76:${kind%%:*}:00:00:0$machine,host_mtu=${kind##*:},romfile=$at"
     done
 }
 
@@ -40,7 +49,8 @@ kernel_arguments() { # MACHINE
     # An emulated TSC never drifts, but the watchdog that compares it with other clocks takes a machine
     # that was kept off the CPU for one whose TSC does, and KVM then keeps no TSC offsets.
     local line="console=ttyS0 quiet panic=-1 tsc=nowatchdog"
-    line+=" vsmp.host=$1 vsmp.hosts=$hosts vsmp.limit=$limit"
+    [ "$fabric" != vfio ] || line+=" intel_iommu=on iommu=pt"
+    line+=" vsmp.host=$1 vsmp.hosts=$hosts vsmp.limit=$limit vsmp.fabric=$fabric"
     if [ "$tty" = yes ] && [ "$1" = 1 ]; then
         line+=" vsmp.tty=1 vsmp.rows=$(tput lines 2>/dev/null || echo 24)"
         line+=" vsmp.cols=$(tput cols 2>/dev/null || echo 80)"
@@ -48,13 +58,19 @@ kernel_arguments() { # MACHINE
     printf '%s' "$line"
 }
 
+# KVM's own interrupt controllers cannot remap interrupts.
+qemu_machine() {
+    if [ "$fabric" = vfio ] && hardware_nesting; then echo q35,kernel-irqchip=split; else echo q35; fi
+}
+
 qemu_arguments() { # MACHINE: one argument a line
     local machine=$1
-    printf '%s\n' -name "vsmp-testbed-$machine" -M q35 -m "$mem" -smp "$smp" -no-reboot -nodefaults \
+    printf '%s\n' -name "vsmp-testbed-$machine" -M "$(qemu_machine)" -m "$mem" -smp "$smp" -no-reboot -nodefaults \
         -display none -monitor none -kernel "$host_kernel_dir/vmlinuz" \
         -initrd "$run_dir/initrd$machine" -append "$(kernel_arguments "$machine")" \
         -serial "file:$run_dir/host$machine.log" -device virtio-serial-pci
     qemu_cpu
+    iommu_arguments
     out_port status "$run_dir/status$machine"
     [ "$hosts" = 1 ] || link_arguments "$machine"
     if [ "$machine" != 1 ]; then

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 
+#include <string>
 #include <utility>
 
 #include "proto/check.hpp"
@@ -37,6 +38,8 @@ void VcpuRunner::stop() {
 }
 
 void VcpuRunner::thread_main() {
+    // For top -H.
+    ::pthread_setname_np(::pthread_self(), ("vsmp-vcpu" + std::to_string(id_.value())).c_str());
     thread_id_.store(::gettid(), std::memory_order_relaxed);
     mailbox_.set_kick([this, self = ::pthread_self()] {
         auto kicked = kvm::kick(self, vcpu_.immediate_exit());

@@ -1,6 +1,7 @@
 #include "vmm/node/data_plane.hpp"
 
 #include <poll.h>
+#include <pthread.h>
 #include <x86intrin.h>
 
 #include <algorithm>
@@ -66,6 +67,7 @@ void DataPlane::stop() {
 }
 
 void DataPlane::run() {
+    ::pthread_setname_np(::pthread_self(), "vsmp-data");  // for top -H
     if (const auto scheduled = fabric::schedule_this_thread(options_.scheduling); !scheduled)
         fail(scheduled.error());
     while (!stopping_) {
