@@ -1,4 +1,4 @@
-// What a fetch from and a ship to each node costs on this fabric: running estimates, microseconds.
+// What a fetch from and a ship to each node costs on this fabric: running medians, microseconds.
 #pragma once
 
 #include <algorithm>
@@ -33,23 +33,34 @@ class FabricCosts {
     void shipped(NodeId peer, float blackout_us) { nodes_[peer.value()].ship.add(blackout_us); }
 
   private:
-    // Mean that follows the last few dozen samples; one outlier (a host that took the CPU away for
-    // a time slice) moves it no further than a sample of four times the mean.
-    struct Estimate {
-        float value = 0;
-        float samples = 0;
+    // The median of the last few samples: a host that takes the CPU away for a time slice now and
+    // then makes single costs ten times as high, and a mean of them says nothing about the next.
+    class Estimate {
+      public:
+        explicit Estimate(float prior) : value(prior) { samples_[0] = prior; }
         void add(float us) {
-            if (samples > 4) us = std::min(us, 4 * value);
-            samples = std::min(samples + 1, 32.0F);
-            value += (us - value) / (samples + 1);  // the prior counts as one sample
+            samples_[next_] = us;
+            next_ = (next_ + 1) % kWindow;
+            size_ = std::max(size_, next_ == 0 ? kWindow : next_);
+            std::array<float, kWindow> sorted = samples_;
+            const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(size_ / 2);
+            std::nth_element(sorted.begin(), middle,
+                             sorted.begin() + static_cast<std::ptrdiff_t>(size_));
+            value = *middle;
         }
+        float value;
+
+      private:
+        static constexpr std::size_t kWindow = 15;
+        std::array<float, kWindow> samples_{};
+        std::size_t size_ = 1, next_ = 1;  // the prior is the first
     };
     struct Node {
-        Estimate fetch{.value = 100};
-        Estimate ship{.value = 200};
+        Estimate fetch{100};
+        Estimate ship{200};
     };
     std::array<Node, kMaxNodes> nodes_{};
-    Estimate leave_{.value = 20};
+    Estimate leave_{20};
 };
 
 }  // namespace vsmp::locality

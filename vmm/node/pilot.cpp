@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace vsmp {
 namespace {
@@ -45,6 +46,7 @@ Pilot::~Pilot() {
 // What the old one had asked for and not heard of is not the new one's business.
 void Pilot::use(locality::Policy& policy) {
     policy_ = &policy;
+    tick_due_ = {};
     probes_.clear();
     for (Here& here : here_) {
         here.awaited.reset();
@@ -68,14 +70,14 @@ Pilot::Course Pilot::on_fault(const Userfault& fault, VcpuId vcpu, Instant now) 
                          .code = {},
                          .now = now});
     if (const auto* ship_to = std::get_if<locality::Ship>(&decision)) {
-        if (ship(vcpu, ship_to->to, now)) {
-            ++counters_.ships_by_fault;
-            return Course::shipping;
-        }
-    } else {
-        ahead_ = std::get<locality::Fetch>(decision).prefetch;
-        ahead_for_ = vcpu;
+        // Should it not leave after all, the page is fetched, and the policy is told of that too.
+        here_[vcpu.value()].awaited = Awaited{fault.page, location, now};
+        if (!ship(vcpu, ship_to->to, now)) return Course::fetch;
+        ++counters_.ships_by_fault;
+        return Course::shipping;
     }
+    ahead_ = std::get<locality::Fetch>(decision).prefetch;
+    ahead_for_ = vcpu;
     here_[vcpu.value()].awaited = Awaited{fault.page, location, now};
     return Course::fetch;
 }
@@ -89,6 +91,7 @@ bool Pilot::ship(VcpuId vcpu, NodeId to, Instant now) {
 
 void Pilot::on_ship_failed(VcpuId vcpu, Instant now) {
     ++counters_.ships_refused;
+    if (auto& awaited = here_[vcpu.value()].awaited) awaited->since = now;
     policy_->observe(locality::ShipFailed{vcpu, directory_.peer(vcpu), now});
 }
 
@@ -165,7 +168,7 @@ void Pilot::on_arrived(VcpuId vcpu, NodeId from, Duration blackout, Instant now)
     here.idle_before = hooks_.idle_time(vcpu);
     here.looked_at = now;
     busy_[vcpu.value()] = 1;
-    tick_due_ = std::min(tick_due_, now + kTick);
+    if (policy_->places()) tick_due_ = std::min(tick_due_, now + kTick);
     const std::vector<std::byte> luggage = std::exchange(here.luggage, {});
     policy_->observe(locality::Arrived{
         .vcpu = vcpu, .from = from, .blackout = blackout, .luggage = luggage, .now = now});
@@ -181,6 +184,12 @@ void Pilot::on_message(NodeId from, const PolicyMessage& message) {
 
 void Pilot::on_timer(Instant now) {
     if (now < tick_due_) return;
+    expire_probes(now);
+    if (options_.node_count == 1 || !policy_->places()) {
+        tick_due_ = now + kIdleTick;
+        if (options_.node_count > 1) tell_loads(now);
+        return;
+    }
     float runnable = 0;
     for (std::size_t i = 0; i < here_.size(); ++i) {
         const VcpuId vcpu{static_cast<std::uint16_t>(i)};
@@ -188,8 +197,6 @@ void Pilot::on_timer(Instant now) {
         runnable += busy_[i];
     }
     tick_due_ = now + (runnable > 0 ? kTick : kIdleTick);
-    expire_probes(now);
-    if (options_.node_count == 1) return;
     report_load(runnable, now);
     tell_loads(now);
     for (std::size_t i = 0; i < here_.size(); ++i) {
