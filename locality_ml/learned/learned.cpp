@@ -10,6 +10,7 @@
 //   fights     of two nodes that want the same pages, the higher moves, the lower waits
 //   budget     ships against the estimate, to learn, may use up kExploreShare of the time
 #include <cmath>
+#include <utility>
 
 #include "locality_ml/learned/vcpu_record.hpp"
 #include "locality_ml/learned/weighing.hpp"
@@ -24,6 +25,8 @@ constexpr float kExploreShare = 0.01F;
 constexpr float kExplorePrice = 4;  // ships; pages dragged along cost too
 constexpr float kFightPatience = 4;
 constexpr float kPhaseJump = 0.4F;
+constexpr float kBurstGap = 4;  // fetches; who runs for longer between two faults does well
+constexpr float kWaitedMemoryUs = 2'000'000;
 constexpr float kOverload = 0.5F;  // runnable vCPUs above the CPUs
 constexpr int kOverloadTicks = 5;
 constexpr Duration kSpreadRest = std::chrono::milliseconds(20);
@@ -67,6 +70,8 @@ class Learned final : public Policy {
     void on(const ShipFailed& failed);
 
     void start_memory(VcpuMemory& memory, std::size_t vcpu) const;
+    static void wait(VcpuRecord& v, NodeId node, float us);
+    static void run(VcpuRecord& v, float us);
     void account(VcpuRecord& v, Instant now);
     void note_fault(VcpuRecord& v, const RemoteFault& fault);
     void notice_phase(VcpuRecord& v);
@@ -112,27 +117,51 @@ void Learned::start_memory(VcpuMemory& memory, std::size_t vcpu) const {
 
 // --- Time
 
+void Learned::wait(VcpuRecord& v, NodeId node, float us) {
+    v.recent.waited(node, us);
+    v.slow.waited(node, us);
+    v.burst.waited(node, us);
+    v.stalled_us += us;
+    v.elapsed_us += us;
+}
+
+void Learned::run(VcpuRecord& v, float us) {
+    v.recent.ran(us);
+    v.slow.ran(us);
+    v.burst.ran(us);
+    v.elapsed_us += us;
+}
+
 void Learned::account(VcpuRecord& v, Instant now) {
     if (v.counted_until == Instant{}) v.counted_until = now;
     const float us = to_us(now - v.counted_until);
     if (us <= 0) return;
-    v.counted_until = now;
-    const float counted = v.awaits ? us : us * v.busy;  // an idle vCPU neither runs nor waits
+    const Instant from = std::exchange(v.counted_until, now);
     if (v.awaits) {
-        v.recent.waited(*v.awaits, us);
-        v.slow.waited(*v.awaits, us);
-        v.stalled_us += us;
+        wait(v, *v.awaits, us);
     } else {
-        v.recent.ran(counted);
-        v.slow.ran(counted);
+        const float waking = std::clamp(to_us(v.wakes - from), 0.0F, us);
+        if (waking > 0) wait(v, v.came_from, waking);
+        run(v, (us - waking) * v.busy);  // an idle vCPU neither runs nor waits
     }
-    v.elapsed_us += counted;
     VcpuMemory& m = v.memory;
+    m.waited = std::max(m.waited / (1 + us / kWaitedMemoryUs),
+                        v.slow.elapsed() > kSlowUs / 8 ? v.slow.stall() / v.slow.elapsed() : 0);
     m.ship_credit = std::min(m.ship_credit + us / kCreditEveryUs, kMaxCredit);
     m.explore_us = std::min(m.explore_us + kExploreShare * us, kMaxHorizonUs);
 }
 
 void Learned::note_fault(VcpuRecord& v, const RemoteFault& fault) {
+    if (v.page_came) {
+        const float ran = to_us(fault.now - *v.page_came);
+        costs_.faulted_again(ran);
+        if (ran > kBurstGap * costs_.fetch(fault.location)) {
+            v.burst.reset();
+            v.burst_faults = 0;
+        }
+    }
+    v.page_came.reset();
+    ++v.burst_faults;
     v.recent.faulted(fault.access);
     std::uint32_t& seen = v.seen[fault.page.value() % v.seen.size()];
     const auto mark = static_cast<std::uint32_t>(fault.page.value() + 1);
@@ -357,6 +386,9 @@ void Learned::on(const Fetched& fetched) {
     account(v, fetched.now);
     v.awaits.reset();
     costs_.fetched(fetched.from, to_us(fetched.cost));
+    v.page_came = fetched.now;
+    v.came_from = fetched.from;
+    v.wakes = fetched.now + Duration{static_cast<std::int64_t>(costs_.wake_us(fetched.from) * 1e3F)};
     if (!v.pending_stay || v.pending_stay->page_came) return;
     // What follows is what counts: the fetch that was chosen is paid for.
     v.pending_stay->page_came = true;
@@ -389,6 +421,10 @@ void Learned::on(const Arrived& arrived) {
     v.pending_stay.reset();
     v.recent.reset();
     v.slow.reset();
+    v.burst.reset();
+    v.burst_faults = 0;
+    v.page_came.reset();
+    v.wakes = {};
     v.stalled_us = v.elapsed_us = 0;
     v.refaults = 0;
     v.seen.fill(0);

@@ -7,7 +7,7 @@
 namespace vsmp::locality {
 namespace {
 
-constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kVersion = 2;
 
 // One function names each field for both directions, so that they cannot differ.
 struct Writer {
@@ -62,6 +62,7 @@ void rest(Codec& codec, M& memory) {
     codec(memory.explored);
     codec(memory.phases);
     codec(memory.failed_spreads);
+    codec(memory.waited);
 }
 
 void encode_model(const LinearModel& model, Writer& codec) {
@@ -83,7 +84,7 @@ void decode_model(LinearModel& model, Reader& codec) {
 }
 
 constexpr std::size_t kSize = 1 + 2 * (8 * kFeatures + 8) + Situations::kSlots * 22 +
-                              Situations::kNodes * 20 + 1 + 2 + 8 + 4 * kFeatures + 8 + 16 + 1;
+                              Situations::kNodes * 20 + 1 + 2 + 8 + 4 * kFeatures + 8 + 16 + 5;
 static_assert(kSize <= kMaxLuggage);
 
 }  // namespace

@@ -28,6 +28,7 @@ struct VcpuMemory {
     std::uint32_t random = 1;  // state of its generator; never 0
     std::uint32_t ships = 0, explored = 0, phases = 0;
     std::uint8_t failed_spreads = 0;
+    float waited = 0;  // share of its time, for pages that others held: the most, fading
 };
 
 void encode(const VcpuMemory& memory, ByteWriter& to);

@@ -26,6 +26,7 @@ struct Settings {
     std::vector<std::string> policies{"always-fetch", "always-ship", "threshold", "learned"};
     std::vector<std::string> rows;  // empty: all
     std::string loads = VSMP_LOADS_DIR;
+    std::string traces;  // empty: not kept
 };
 
 double ticks_per_ms() {
@@ -53,10 +54,11 @@ void tell(unsigned round, const std::string& row, const std::string& policy,
 }
 
 // One run and its traces, which are replayed: the same policy must decide the same.
-Result<RecordedLoad> run_and_read(const LoadFile& load, LoadRun run) {
-    run.traces = run.folder + "/traces";
+Result<RecordedLoad> run_and_read(const Settings& settings, const LoadFile& load, LoadRun run) {
+    run.traces = settings.traces.empty() ? run.folder + "/traces"
+                                         : settings.traces + "/" + load.row + "/" + run.policy;
     std::filesystem::remove_all(run.traces);
-    std::filesystem::create_directory(run.traces);
+    std::filesystem::create_directories(run.traces);
     const auto in = [&](const Error& error) { return error.in(load.row + ", " + run.policy); };
     auto result = run_load(load, run);
     if (!result) return in(result.error());
@@ -84,7 +86,7 @@ Result<LocalityReport> measure(const Settings& settings, const std::string& fold
             Round results;
             for (const std::string& policy : settings.policies) {
                 run.policy = policy;
-                VSMP_TRY_ASSIGN(results[policy], run_and_read(load, run));
+                VSMP_TRY_ASSIGN(results[policy], run_and_read(settings, load, run));
                 tell(round, load.row, policy, results[policy].result);
             }
             results[kOracle].result = replayed_oracle(results);
@@ -110,6 +112,8 @@ int main(int argc, char** argv) {
     app.add_option("--rows", settings.rows, "names of rows, or how they begin; all by default")
         ->delimiter(',');
     app.add_option("--loads", settings.loads, "folder with descriptions")->capture_default_str();
+    app.add_option("--traces", settings.traces,
+                   "keep each policy's last run of each row here, as ROW/POLICY/node-N.2.trace");
     app.add_flag("--json", json, "for machines");
     CLI11_PARSE(app, argc, argv);
     settings.output = json ? Output::json : Output::text;
