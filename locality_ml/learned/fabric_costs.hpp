@@ -9,7 +9,7 @@
 namespace vsmp::locality {
 
 // A ship is judged after so many ships' cost, within bounds.
-inline constexpr float kHorizonShips = 16;
+inline constexpr float kHorizonShips = 8;
 inline constexpr float kMinHorizonUs = 1'000, kMaxHorizonUs = 20'000;
 
 inline float to_us(Duration d) {
@@ -22,7 +22,7 @@ class FabricCosts {
     float fetch(NodeId from) const { return nodes_[from.value()].fetch.value + wake_us(from); }
     // From a page's coming to its vCPU's running: nobody tells, but a vCPU that needs page after
     // page cannot fault sooner.
-    float wake_us(NodeId from) const { return std::min(wake_, 2 * nodes_[from.value()].fetch.value); }
+    float wake_us(NodeId from) const { return std::min(wake_, nodes_[from.value()].fetch.value); }
     // All that a vCPU loses by going there: to be stopped, sent, and loaded.
     float ship(NodeId to) const { return nodes_[to.value()].ship.value + leave_.value; }
 
@@ -31,11 +31,12 @@ class FabricCosts {
     }
 
     void fetched(NodeId from, float us) { nodes_[from.value()].fetch.add(us); }
-    // From a page's coming to the vCPU's next remote fault. Keeps to the lower tenth of them.
+    // From a page's coming to the vCPU's next remote fault. Keeps to the shorter ones of them.
     void faulted_again(float us) {
-        constexpr float kTenth = 0.1F, kStep = 0.3F;
-        wake_ *= us < wake_ ? 1 - kStep * (1 - kTenth) : 1 + kStep * kTenth;
-        wake_ = std::clamp(wake_, 1.0F, kMaxWakeUs);
+        constexpr float kMoreAtFirst = 1.25F, kMoreLater = 1.03F;
+        constexpr std::uint32_t kFirst = 16;
+        const float more = wakes_++ < kFirst ? kMoreAtFirst : kMoreLater;
+        wake_ = us < wake_ ? (us + wake_) / 2 : std::min({wake_ * more, us, kMaxWakeUs});
     }
     // From the decision to the vCPU's stop.
     void left(float us) { leave_.add(us); }
@@ -73,6 +74,7 @@ class FabricCosts {
     std::array<Node, kMaxNodes> nodes_{};
     Estimate leave_{20};
     float wake_ = 40;
+    std::uint32_t wakes_ = 0;
 };
 
 }  // namespace vsmp::locality

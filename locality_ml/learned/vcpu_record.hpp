@@ -36,6 +36,7 @@ struct VcpuRecord {
 
     Instant counted_until{};               // its time is accounted for until here
     std::optional<NodeId> awaits;          // the node whose page it waits for
+    Instant runs_since{};                  // a page came, or it arrived
     std::optional<Instant> page_came;      // since then no fault, no ship
     NodeId came_from;                      // that page
     Instant wakes{};                       // after it, about
@@ -44,6 +45,8 @@ struct VcpuRecord {
 
     std::optional<Instant> arrived;  // none: it was here from the start
     SituationKey came_by;            // of the ship that brought it; tag 0: none
+    NodeId came_from_node;
+    std::optional<NodeId> goes_back_to;  // it turned out to be no better here
     float share_before = 0;          // of a CPU, where it came from
     Instant stays_until{};           // not shipped before
     Instant invests_until{};         // nor before this, while all its faults are on new pages

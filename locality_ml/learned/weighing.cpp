@@ -47,7 +47,8 @@ Weighed Weighing::ship(const VcpuRecord& v, const RemoteFault& fault, NodeId to)
     const auto add = [&](const Outcome& outcome, float worth) {
         sum += worth * outcome.count * outcome.stall;
         weight += worth * outcome.count;
-        if (outcome.log_useful > 0) w.useful_us = std::exp2(outcome.log_useful);
+        if (outcome.useful_us == 0) return;
+        w.useful_us = w.useful_us == 0 ? outcome.useful_us : (w.useful_us + outcome.useful_us) / 2;
     };
     add(v.memory.situations.node(to), 2);
     w.known = v.memory.situations.node(to).count / 2;

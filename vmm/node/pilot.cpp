@@ -161,6 +161,17 @@ void Pilot::on_departing(VcpuId vcpu, NodeId to, Instant now) {
     policy_->pack(vcpu, writer);
     if (writer.size() > 0) hooks_.send(to, Luggage{vcpu, writer.written()});
     policy_->observe(locality::Departed{vcpu, to, now});
+    move_load(vcpu, options_.self, to, now);
+}
+
+// A ship takes less time than the next look at the loads.
+void Pilot::move_load(VcpuId vcpu, NodeId from, NodeId to, Instant now) {
+    if (!policy_->places()) return;
+    const auto moved = static_cast<std::uint32_t>(std::lround(busy_[vcpu.value()] * 1000));
+    std::uint32_t& left = loads_[from.value()].runnable_permille;
+    left -= std::min(left, moved);
+    loads_[to.value()].runnable_permille += moved;
+    tell_loads(now);
 }
 
 void Pilot::on_arrived(VcpuId vcpu, NodeId from, Duration blackout, Instant now) {
@@ -172,6 +183,7 @@ void Pilot::on_arrived(VcpuId vcpu, NodeId from, Duration blackout, Instant now)
     const std::vector<std::byte> luggage = std::exchange(here.luggage, {});
     policy_->observe(locality::Arrived{
         .vcpu = vcpu, .from = from, .blackout = blackout, .luggage = luggage, .now = now});
+    move_load(vcpu, from, options_.self, now);
 }
 
 void Pilot::on_message(NodeId from, const PolicyMessage& message) {
