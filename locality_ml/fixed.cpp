@@ -17,6 +17,7 @@ struct Last {
 class AlwaysFetch final : public Policy {
   public:
     Decision decide(const RemoteFault&) override { return Fetch{}; }
+    bool places() const override { return false; }
     Explanation explain(VcpuId) const override {
         Explanation explanation;
         explanation.policy = "always-fetch";
@@ -57,6 +58,7 @@ class AlwaysShip final : public Policy {
             last_[arrived->vcpu.value()].arrived = arrived->now;
     }
     void on_loads(std::span<const NodeLoad> loads, Instant) override { reachable_.update(loads); }
+    bool places() const override { return false; }
 
     Explanation explain(VcpuId vcpu) const override {
         Explanation explanation = last_[vcpu.value()].explanation;

@@ -202,6 +202,8 @@ class Policy {
     virtual void on_loads(std::span<const NodeLoad>, Instant) {}
     // Asked every few milliseconds for each vCPU that is here, whether it faults or not.
     virtual Placement place(const Activity&) { return Stay{}; }
+    // False: place() always answers Stay, so that nobody needs to find out how busy the vCPUs are.
+    virtual bool places() const { return true; }
 
     // What goes with a vCPU that leaves for another node: at most kMaxLuggage bytes.
     virtual void pack(VcpuId, ByteWriter&) const {}

@@ -52,6 +52,7 @@ class Threshold final : public Policy {
             on_moved(departed->vcpu, departed->now);
     }
     void on_loads(std::span<const NodeLoad> loads, Instant) override { reachable_.update(loads); }
+    bool places() const override { return false; }
 
     Explanation explain(VcpuId vcpu) const override {
         Explanation explanation = histories_[vcpu.value()].last;

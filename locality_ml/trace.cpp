@@ -273,6 +273,8 @@ class Recording final : public Policy {
         writer_.write(Placed{activity, placement});
         return placement;
     }
+    // Asked, to have in the trace how busy the vCPUs are.
+    bool places() const override { return true; }
     void pack(VcpuId vcpu, ByteWriter& to) const override { inner_->pack(vcpu, to); }
     Explanation explain(VcpuId vcpu) const override { return inner_->explain(vcpu); }
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "locality_ml/replay.hpp"
+#include "locality_ml/model.hpp"
 #include "locality_ml/sim/cluster.hpp"
 
 namespace vsmp::locality {

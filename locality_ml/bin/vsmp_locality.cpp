@@ -7,6 +7,7 @@
 #include "locality_ml/bin/compare.hpp"
 #include "locality_ml/bin/plot.hpp"
 #include "locality_ml/policies.hpp"
+#include "locality_ml/replay.hpp"
 
 namespace {
 

@@ -1,4 +1,4 @@
-// What a fetch from and a ship to each node costs on this fabric: running estimates, microseconds.
+// What a fetch from and a ship to each node costs on this fabric: running medians, microseconds.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 namespace vsmp::locality {
 
 // A ship is judged after so many ships' cost, within bounds.
-inline constexpr float kHorizonShips = 16;
+inline constexpr float kHorizonShips = 8;
 inline constexpr float kMinHorizonUs = 1'000, kMaxHorizonUs = 20'000;
 
 inline float to_us(Duration d) {
@@ -18,7 +18,11 @@ inline float to_us(Duration d) {
 
 class FabricCosts {
   public:
-    float fetch(NodeId from) const { return nodes_[from.value()].fetch.value; }
+    // With what the vCPU needs to run again.
+    float fetch(NodeId from) const { return nodes_[from.value()].fetch.value + wake_us(from); }
+    // From a page's coming to its vCPU's running: nobody tells, but a vCPU that needs page after
+    // page cannot fault sooner.
+    float wake_us(NodeId from) const { return std::min(wake_, nodes_[from.value()].fetch.value); }
     // All that a vCPU loses by going there: to be stopped, sent, and loaded.
     float ship(NodeId to) const { return nodes_[to.value()].ship.value + leave_.value; }
 
@@ -27,29 +31,50 @@ class FabricCosts {
     }
 
     void fetched(NodeId from, float us) { nodes_[from.value()].fetch.add(us); }
+    // From a page's coming to the vCPU's next remote fault. Keeps to the shorter ones of them.
+    void faulted_again(float us) {
+        constexpr float kMoreAtFirst = 1.25F, kMoreLater = 1.03F;
+        constexpr std::uint32_t kFirst = 16;
+        const float more = wakes_++ < kFirst ? kMoreAtFirst : kMoreLater;
+        wake_ = us < wake_ ? (us + wake_) / 2 : std::min({wake_ * more, us, kMaxWakeUs});
+    }
     // From the decision to the vCPU's stop.
     void left(float us) { leave_.add(us); }
     // From the stop there to the run here. The way back is taken to cost the same.
     void shipped(NodeId peer, float blackout_us) { nodes_[peer.value()].ship.add(blackout_us); }
 
   private:
-    // Mean that follows the last few dozen samples; one outlier (a host that took the CPU away for
-    // a time slice) moves it no further than a sample of four times the mean.
-    struct Estimate {
-        float value = 0;
-        float samples = 0;
+    // The median of the last few samples: a host that takes the CPU away for a time slice now and
+    // then makes single costs ten times as high, and a mean of them says nothing about the next.
+    static constexpr float kMaxWakeUs = 1'000;
+    class Estimate {
+      public:
+        explicit Estimate(float prior) : value(prior) { samples_[0] = prior; }
         void add(float us) {
-            if (samples > 4) us = std::min(us, 4 * value);
-            samples = std::min(samples + 1, 32.0F);
-            value += (us - value) / (samples + 1);  // the prior counts as one sample
+            samples_[next_] = us;
+            next_ = (next_ + 1) % kWindow;
+            size_ = std::max(size_, next_ == 0 ? kWindow : next_);
+            std::array<float, kWindow> sorted = samples_;
+            const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>((size_ - 1) / 2);
+            std::nth_element(sorted.begin(), middle,
+                             sorted.begin() + static_cast<std::ptrdiff_t>(size_));
+            value = *middle;
         }
+        float value;
+
+      private:
+        static constexpr std::size_t kWindow = 15;
+        std::array<float, kWindow> samples_{};
+        std::size_t size_ = 1, next_ = 1;  // the prior is the first
     };
     struct Node {
-        Estimate fetch{.value = 100};
-        Estimate ship{.value = 200};
+        Estimate fetch{100};
+        Estimate ship{200};
     };
     std::array<Node, kMaxNodes> nodes_{};
-    Estimate leave_{.value = 20};
+    Estimate leave_{20};
+    float wake_ = 40;
+    std::uint32_t wakes_ = 0;
 };
 
 }  // namespace vsmp::locality

@@ -6,10 +6,13 @@
 // Four things bound the harm of a wrong guess:
 //   evidence   the vCPU has first to lose as much to the node as a ship would cost (the ski-rental
 //              rule: at most twice the optimum), less where such ships were good before
-//   credit     one ship per kCreditEvery, with a burst; a ship that proves useful is free
+//   credit     one ship per kCreditEvery, with a burst; a ship that won what it cost is free
 //   fights     of two nodes that want the same pages, the higher moves, the lower waits
-//   budget     ships against the estimate, to learn, may use up kExploreShare of the time
+//   trials     a ship against the estimate, to learn, needs kTrialShips times as much lost as it
+//              costs, and four times as much again after each that did not help; if it is no better
+//              there, the vCPU goes back to the pages that it has here already
 #include <cmath>
+#include <utility>
 
 #include "locality_ml/learned/vcpu_record.hpp"
 #include "locality_ml/learned/weighing.hpp"
@@ -20,10 +23,16 @@ namespace {
 
 constexpr float kCreditEveryUs = 20'000;
 constexpr float kMaxCredit = 8, kInitialCredit = 4;
-constexpr float kExploreShare = 0.01F;
-constexpr float kExplorePrice = 4;  // ships; pages dragged along cost too
+constexpr float kTrialShips = 16;
+constexpr int kMaxFailedTrials = 5;
+constexpr float kLeastFaults = 2;  // that a ship to the unknown needs
+constexpr float kBetter = 0.1F;  // of the time; less is chance
+constexpr float kShipsWon = 2;   // that a ship has to win to be free
 constexpr float kFightPatience = 4;
 constexpr float kPhaseJump = 0.4F;
+constexpr float kBurstGap = 4;  // fetches; who runs for longer between two faults does well
+constexpr float kMostLostUs = 100e6F;
+constexpr float kWaitedMemoryUs = 2'000'000;
 constexpr float kOverload = 0.5F;  // runnable vCPUs above the CPUs
 constexpr int kOverloadTicks = 5;
 constexpr Duration kSpreadRest = std::chrono::milliseconds(20);
@@ -39,7 +48,7 @@ class Learned final : public Policy {
         vcpus_.reserve(setup.vcpu_count);
         for (std::size_t i = 0; i < setup.vcpu_count; ++i) {
             vcpus_.emplace_back(setup.node_count);
-            start_memory(vcpus_.back().memory, i);
+            start_memory(vcpus_.back().memory);
         }
         // Unknown loads: each node alone on a host with CPUs for all.
         for (std::size_t i = 0; i < kMaxNodes; ++i)
@@ -66,7 +75,9 @@ class Learned final : public Policy {
     void on(const Arrived& arrived);
     void on(const ShipFailed& failed);
 
-    void start_memory(VcpuMemory& memory, std::size_t vcpu) const;
+    static void start_memory(VcpuMemory& memory);
+    static void wait(VcpuRecord& v, NodeId node, float us);
+    static void run(VcpuRecord& v, float us);
     void account(VcpuRecord& v, Instant now);
     void note_fault(VcpuRecord& v, const RemoteFault& fault);
     void notice_phase(VcpuRecord& v);
@@ -74,9 +85,13 @@ class Learned final : public Policy {
     void judge_ship(VcpuRecord& v, Instant now);
     std::string_view obstacle(const VcpuRecord& v, const RemoteFault& fault,
                               const Weighed& w) const;
-    bool explores(VcpuRecord& v, const RemoteFault& fault, const Weighed& w);
+    bool tries(VcpuRecord& v, const Weighed& w) const;
     NodeId most_awaited(const VcpuRecord& v, NodeId otherwise) const;
-    Ship ship(VcpuRecord& v, const Weighed& w, ShipReason reason, Instant now);
+    bool is_reachable(NodeId node) const {
+        return loads_[node.value()].reach == Reach::reachable;
+    }
+    Ship go_back(VcpuRecord& v, const RemoteFault& fault, const Weighed& w);
+    Ship ship(VcpuRecord& v, const Weighed& w, ShipReason reason, Aim aim, Instant now);
     void close_stay(VcpuRecord& v, ShipReason reason, Instant now);
     void expect_stay(VcpuRecord& v, const Weighed& w, Instant now);
     void tell(VcpuRecord& v, const RemoteFault& fault, const Weighed& w, std::string_view why);
@@ -97,42 +112,55 @@ class Learned final : public Policy {
     Instant may_spread_{};
 };
 
-std::uint32_t next_random(std::uint32_t& state) {  // Marsaglia's xorshift32
-    state ^= state << 13;
-    state ^= state >> 17;
-    state ^= state << 5;
-    return state;
-}
-
-void Learned::start_memory(VcpuMemory& memory, std::size_t vcpu) const {
+void Learned::start_memory(VcpuMemory& memory) {
     memory = {};
     memory.ship_credit = kInitialCredit;
-    memory.random = static_cast<std::uint32_t>(setup_.seed * 0x9e3779b9 + vcpu * 0x85ebca6b) | 1;
 }
 
 // --- Time
+
+void Learned::wait(VcpuRecord& v, NodeId node, float us) {
+    v.recent.waited(node, us);
+    v.slow.waited(node, us);
+    v.burst.waited(node, us);
+    v.stalled_us += us;
+    v.elapsed_us += us;
+    v.memory.lost_us = std::min(v.memory.lost_us + us, kMostLostUs);
+}
+
+void Learned::run(VcpuRecord& v, float us) {
+    v.recent.ran(us);
+    v.slow.ran(us);
+    v.burst.ran(us);
+    v.elapsed_us += us;
+}
 
 void Learned::account(VcpuRecord& v, Instant now) {
     if (v.counted_until == Instant{}) v.counted_until = now;
     const float us = to_us(now - v.counted_until);
     if (us <= 0) return;
-    v.counted_until = now;
-    const float counted = v.awaits ? us : us * v.busy;  // an idle vCPU neither runs nor waits
+    const Instant from = std::exchange(v.counted_until, now);
     if (v.awaits) {
-        v.recent.waited(*v.awaits, us);
-        v.slow.waited(*v.awaits, us);
-        v.stalled_us += us;
+        wait(v, *v.awaits, us);
     } else {
-        v.recent.ran(counted);
-        v.slow.ran(counted);
+        const float waking = std::clamp(to_us(v.wakes - from), 0.0F, us);
+        if (waking > 0) wait(v, v.came_from, waking);
+        run(v, (us - waking) * v.busy);  // an idle vCPU neither runs nor waits
     }
-    v.elapsed_us += counted;
     VcpuMemory& m = v.memory;
+    m.waited = std::max(m.waited / (1 + us / kWaitedMemoryUs),
+                        v.slow.elapsed() > kSlowUs / 8 ? v.slow.stall() / v.slow.elapsed() : 0);
     m.ship_credit = std::min(m.ship_credit + us / kCreditEveryUs, kMaxCredit);
-    m.explore_us = std::min(m.explore_us + kExploreShare * us, kMaxHorizonUs);
 }
 
 void Learned::note_fault(VcpuRecord& v, const RemoteFault& fault) {
+    if (v.page_came) costs_.faulted_again(to_us(fault.now - *v.page_came));
+    v.page_came.reset();
+    if (to_us(fault.now - v.runs_since) > kBurstGap * costs_.fetch(fault.location)) {
+        v.burst.reset();
+        v.burst_faults = 0;
+    }
+    ++v.burst_faults;
     v.recent.faulted(fault.access);
     std::uint32_t& seen = v.seen[fault.page.value() % v.seen.size()];
     const auto mark = static_cast<std::uint32_t>(fault.page.value() + 1);
@@ -152,6 +180,7 @@ void Learned::notice_phase(VcpuRecord& v) {
     v.memory.stay.doubt();
     v.memory.go.doubt();
     v.memory.situations.forget();
+    v.memory.failed_trials = 0;
     v.slow.reset();
 }
 
@@ -184,15 +213,25 @@ void Learned::judge(VcpuRecord& v, Instant now) {
 // The ship that brought it here, now that it is known what came of it.
 void Learned::judge_ship(VcpuRecord& v, Instant now) {
     PendingShip& pending = v.memory.pending;
-    // If it leaves before its time, both ways count as waiting.
-    const bool whole = to_us(now - *v.arrived) >= costs_.horizon_us(setup_.self);
-    const float ways = whole ? 0 : costs_.ship(setup_.self);
-    const float stall = clamp01((v.stalled_us + ways) / std::max(v.elapsed_us + ways, 1.0F));
-    v.memory.situations.make(pending.key).add_stall(stall);
-    v.memory.situations.node(setup_.self).add_stall(stall);
-    v.memory.go.learn(pending.x, stall - pending.guess);
-    const bool useful = whole && stall + 0.1F < pending.stall_before;
-    if (useful) v.memory.ship_credit = std::min(v.memory.ship_credit + 1, kMaxCredit);
+    const float here_us = to_us(now - *v.arrived), horizon = costs_.horizon_us(setup_.self);
+    const bool whole = here_us >= horizon;
+    const float stall = clamp01(v.stalled_us / std::max(v.elapsed_us, 1.0F));
+    // If it leaves before its time that says less of how it is here; how long it stayed counts.
+    const float worth = whole ? 1 : here_us / horizon;
+    v.memory.situations.make(pending.key).add_stall(stall, worth);
+    v.memory.situations.node(setup_.self).add_stall(stall, worth);
+    if (whole) v.memory.go.learn(pending.x, stall - pending.guess);
+    const float won_us = (pending.stall_before - stall) * here_us;
+    const bool better = stall + kBetter < pending.stall_before &&
+                        won_us > kShipsWon * costs_.ship(setup_.self);
+    if (better) {
+        v.memory.ship_credit = std::min(v.memory.ship_credit + 1, kMaxCredit);
+        v.memory.failed_trials = 0;
+    } else if (pending.aim == Aim::trial) {  // where it was good before, it is a bad moment
+        if (whole) v.goes_back_to = v.came_from_node;
+        v.memory.failed_trials = static_cast<std::uint8_t>(
+            std::min(v.memory.failed_trials + 1, kMaxFailedTrials));
+    }
     if (pending.reason == ShipReason::spread && whole && stall < 0.5F) v.memory.failed_spreads = 0;
     pending = {};
 }
@@ -204,11 +243,13 @@ std::string_view Learned::obstacle(const VcpuRecord& v, const RemoteFault& fault
                                    const Weighed& w) const {
     if (fault.mobility == Mobility::stuck) return "the vCPU cannot leave";
     if (setup_.node_count < 2) return "there is no other node";
-    if (loads_[w.to.value()].reach == Reach::unreachable) return "the node is out of reach";
+    if (!is_reachable(w.to)) return "the node is out of reach";
     if (fault.now < v.stays_until) return "it was sent here to stay for a while";
     if (fault.now < v.invests_until && v.refaults < kColdRefaults)
         return "what it needs is still on its way to where it was sent";
     if (v.memory.ship_credit < 1) return "it was shipped too often lately";
+    if (v.memory.pending.key.tag != 0 && v.memory.pending.aim == Aim::trial)
+        return "it was sent here to see how it is";
     return {};
 }
 
@@ -221,14 +262,12 @@ NodeId Learned::most_awaited(const VcpuRecord& v, NodeId otherwise) const {
     return most;
 }
 
-bool Learned::explores(VcpuRecord& v, const RemoteFault& fault, const Weighed& w) {
-    const float price = kExplorePrice * costs_.ship(w.to);
-    if (v.memory.explore_us < price || w.guess_stay < 0.2F) return false;
+// To learn what comes of it, against the estimate.
+bool Learned::tries(VcpuRecord& v, const Weighed& w) const {
+    if (w.guess_stay < 0.2F) return false;
     if (w.share_there < 0.9F * w.share_here) return false;  // known to be worse
-    if (w.stall_there > w.stall_here - kLeastBetter) return false;
-    if (v.recent.stall(fault.location) < 2 * costs_.ship(w.to)) return false;
-    if (next_random(v.memory.random) % (w.known < 2 ? 8 : 64) != 0) return false;
-    v.memory.explore_us -= price;
+    const auto dearer = static_cast<float>(1 << 2 * v.memory.failed_trials);
+    if (v.memory.lost_us < kTrialShips * dearer * costs_.ship(w.to)) return false;
     ++v.memory.explored;
     return true;
 }
@@ -246,6 +285,8 @@ Decision Learned::decide(const RemoteFault& fault) {
     v.prefetcher.on_fault(fault.page, fault.location, setup_.page_count, fault.now, companions_,
                           fetch.prefetch);
     const Weighed w = weighing_.ship(v, fault, most_awaited(v, fault.location));
+    if (v.goes_back_to == w.to && fault.mobility == Mobility::free && is_reachable(w.to))
+        return go_back(v, fault, w);
     std::string_view why = obstacle(v, fault, w);
     if (why.empty()) {
         const float lost = v.recent.stall(w.to) + (w.to == fault.location ? costs_.fetch(w.to) : 0);
@@ -255,17 +296,17 @@ Decision Learned::decide(const RemoteFault& fault) {
             evidence *= kFightPatience;
         else if (w.known > 0 && w.gain_us > 0)
             evidence /= 1 + w.known;
-        if (lost < evidence) {
+        if (lost < evidence || (w.known < 1 && v.burst_faults < kLeastFaults)) {
             why = "it has not lost enough yet to the node to say";
         } else if (w.gain_us > 0) {
             const ShipReason reason = fights                   ? ShipReason::gather
                                       : w.to == fault.location ? ShipReason::owner
                                                                : ShipReason::predicted_set;
             tell(v, fault, w, "it will wait less there");
-            return ship(v, w, reason, fault.now);
-        } else if (explores(v, fault, w)) {
+            return ship(v, w, reason, w.known < 1 ? Aim::trial : Aim::gain, fault.now);
+        } else if (tries(v, w)) {
             tell(v, fault, w, "to learn what comes of it");
-            return ship(v, w, ShipReason::owner, fault.now);
+            return ship(v, w, ShipReason::owner, Aim::trial, fault.now);
         } else {
             why = "it would not gain what the ship costs";
         }
@@ -276,13 +317,25 @@ Decision Learned::decide(const RemoteFault& fault) {
     return fetch;
 }
 
-Ship Learned::ship(VcpuRecord& v, const Weighed& w, ShipReason reason, Instant now) {
+// Its pages are there. Not judged, or it would go to and fro.
+Ship Learned::go_back(VcpuRecord& v, const RemoteFault& fault, const Weighed& w) {
+    tell(v, fault, w, "it is no better here than where it came from");
+    const float credit = v.memory.ship_credit;
+    const Ship back = ship(v, w, ShipReason::predicted_set, Aim::gain, fault.now);
+    v.memory.ship_credit = credit;  // the way there has paid for both
+    v.memory.pending = {};
+    return back;
+}
+
+Ship Learned::ship(VcpuRecord& v, const Weighed& w, ShipReason reason, Aim aim, Instant now) {
     close_stay(v, reason, now);
     VcpuMemory& m = v.memory;
     m.ship_credit = std::max(m.ship_credit - 1, 0.0F);
+    m.lost_us = 0;
     ++m.ships;
     m.pending = {.key = w.key,
                  .reason = reason,
+                 .aim = aim,
                  .stall_before = w.guess_stay,
                  .guess = w.guess_go,
                  .x = w.x};
@@ -357,6 +410,9 @@ void Learned::on(const Fetched& fetched) {
     account(v, fetched.now);
     v.awaits.reset();
     costs_.fetched(fetched.from, to_us(fetched.cost));
+    v.page_came = v.runs_since = fetched.now;
+    v.came_from = fetched.from;
+    v.wakes = fetched.now + Duration{static_cast<std::int64_t>(costs_.wake_us(fetched.from) * 1e3F)};
     if (!v.pending_stay || v.pending_stay->page_came) return;
     // What follows is what counts: the fetch that was chosen is paid for.
     v.pending_stay->page_came = true;
@@ -382,13 +438,19 @@ void Learned::on(const Departed& departed) {
 void Learned::on(const Arrived& arrived) {
     VcpuRecord& v = record(arrived.vcpu);
     costs_.shipped(arrived.from, to_us(arrived.blackout));
-    if (!decode(arrived.luggage, v.memory)) start_memory(v.memory, arrived.vcpu.value());
-    v.arrived = v.counted_until = arrived.now;
+    if (!decode(arrived.luggage, v.memory)) start_memory(v.memory);
+    v.arrived = v.counted_until = v.runs_since = arrived.now;
+    v.came_from_node = arrived.from;
+    v.goes_back_to.reset();
     v.awaits.reset();
     v.leaving.reset();
     v.pending_stay.reset();
     v.recent.reset();
     v.slow.reset();
+    v.burst.reset();
+    v.burst_faults = 0;
+    v.page_came.reset();
+    v.wakes = {};
     v.stalled_us = v.elapsed_us = 0;
     v.refaults = 0;
     v.seen.fill(0);
@@ -437,7 +499,7 @@ Placement Learned::place(const Activity& activity) {
                            .code = activity.code,
                            .now = activity.now};
     tell(v, none, *w, "its node has more to do than CPUs");
-    return ship(v, *w, ShipReason::spread, activity.now);
+    return ship(v, *w, ShipReason::spread, Aim::gain, activity.now);
 }
 
 }  // namespace

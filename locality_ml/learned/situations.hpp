@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdint>
 
 #include "locality_ml/policy.hpp"
@@ -14,28 +13,32 @@ namespace vsmp::locality {
 
 // Outcomes seen, as decaying means. `count` is how many samples the means are worth.
 struct Outcome {
-    static constexpr float kMemory = 8;  // samples that a mean remembers
+    static constexpr float kMemory = 8;           // samples that a mean remembers
+    static constexpr float kLongestUs = 100'000;  // longer stays are as good
 
     float count = 0;
-    float stall = 0;       // share of the time there
-    float log_useful = 0;  // log2 of the stay in us
-    float stays = 0;       // the same of decisions not to go
+    float stall = 0;      // share of the time there
+    float useful_us = 0;  // the stay
+    float stays = 0;      // the first two of decisions not to go
     float stay_stall = 0;
 
-    void add_stall(float share) {
-        count = std::min(count + 1, kMemory);
-        stall += (share - stall) / count;
+    // `worth`: of a sample, up to 1.
+    void add_stall(float share, float worth) {
+        if (worth <= 0) return;
+        count = std::min(count + worth, kMemory);
+        stall += (share - stall) * worth / std::max(count, worth);
     }
     void add_stayed(float share) {
         stays = std::min(stays + 1, kMemory);
         stay_stall += (share - stay_stall) / stays;
     }
+    // The mean: one short stay says little about the next.
     void add_stay(float us) {
-        const float value = std::log2(std::max(us, 1.0F));
-        log_useful = log_useful == 0 ? value : log_useful + (value - log_useful) / 3;
+        us = std::clamp(us, 1.0F, kLongestUs);
+        useful_us = useful_us == 0 ? us : useful_us + (us - useful_us) / 4;
     }
     // A stay that is not over has lasted so long already.
-    void at_least(float us) { log_useful = std::max(log_useful, std::log2(std::max(us, 1.0F))); }
+    void at_least(float us) { useful_us = std::max(useful_us, std::min(us, kLongestUs)); }
     void forget() {
         count *= 0.25F;
         stays *= 0.25F;

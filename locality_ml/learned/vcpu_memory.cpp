@@ -7,7 +7,7 @@
 namespace vsmp::locality {
 namespace {
 
-constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kVersion = 3;
 
 // One function names each field for both directions, so that they cannot differ.
 struct Writer {
@@ -39,7 +39,7 @@ template <class Codec, class O>
 void outcome(Codec& codec, O& o) {
     codec(o.count);
     codec(o.stall);
-    codec(o.log_useful);
+    codec(o.useful_us);
     codec(o.stays);
     codec(o.stay_stall);
 }
@@ -56,12 +56,13 @@ void rest(Codec& codec, M& memory) {
     codec(memory.pending.guess);
     features(codec, memory.pending.x);
     codec(memory.ship_credit);
-    codec(memory.explore_us);
-    codec(memory.random);
+    codec(memory.lost_us);
+    codec(memory.failed_trials);
     codec(memory.ships);
     codec(memory.explored);
     codec(memory.phases);
     codec(memory.failed_spreads);
+    codec(memory.waited);
 }
 
 void encode_model(const LinearModel& model, Writer& codec) {
@@ -83,7 +84,7 @@ void decode_model(LinearModel& model, Reader& codec) {
 }
 
 constexpr std::size_t kSize = 1 + 2 * (8 * kFeatures + 8) + Situations::kSlots * 22 +
-                              Situations::kNodes * 20 + 1 + 2 + 8 + 4 * kFeatures + 8 + 16 + 1;
+                              Situations::kNodes * 20 + 1 + 2 + 8 + 4 * kFeatures + 9 + 12 + 6;
 static_assert(kSize <= kMaxLuggage);
 
 }  // namespace
@@ -94,6 +95,7 @@ void encode(const VcpuMemory& memory, ByteWriter& to) {
     encode_model(memory.stay, codec);
     encode_model(memory.go, codec);
     to.write(static_cast<std::uint8_t>(memory.pending.reason));
+    to.write(static_cast<std::uint8_t>(memory.pending.aim));
     rest(codec, memory);
 }
 
@@ -105,14 +107,17 @@ bool decode(ByteView bytes, VcpuMemory& memory) {
     decode_model(memory.stay, codec);
     decode_model(memory.go, codec);
     const auto reason = reader.read<std::uint8_t>();
+    const auto aim = reader.read<std::uint8_t>();
     rest(codec, memory);
     const bool good = codec.sane && reader.ok() && reader.at_end() &&
-                      reason <= static_cast<std::uint8_t>(ShipReason::spread) && memory.random != 0;
+                      reason <= static_cast<std::uint8_t>(ShipReason::spread) &&
+                      aim <= static_cast<std::uint8_t>(Aim::trial);
     if (!good) {
         memory = {};
         return false;
     }
     memory.pending.reason = static_cast<ShipReason>(reason);
+    memory.pending.aim = static_cast<Aim>(aim);
     return true;
 }
 

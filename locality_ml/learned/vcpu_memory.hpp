@@ -9,10 +9,16 @@
 
 namespace vsmp::locality {
 
+enum class Aim : std::uint8_t {
+    gain,   // it waited less there before
+    trial,  // it was not there yet, or in vain
+};
+
 // A ship under way, to be judged where it ends.
 struct PendingShip {
     SituationKey key;  // tag 0: none
     ShipReason reason{};
+    Aim aim{};
     float stall_before = 0;  // share of the time, where it came from
     float guess = 0;         // of the share there, before the regression's part
     Features x = Features::Zero();
@@ -24,10 +30,11 @@ struct VcpuMemory {
     Situations situations;
     PendingShip pending;
     float ship_credit = 0;     // ships it may make now; see learned.cpp
-    float explore_us = 0;      // what it may spend on trying
-    std::uint32_t random = 1;  // state of its generator; never 0
+    float lost_us = 0;         // waited since it was last shipped; see Learned::tries()
+    std::uint8_t failed_trials = 0;
     std::uint32_t ships = 0, explored = 0, phases = 0;
     std::uint8_t failed_spreads = 0;
+    float waited = 0;  // share of its time, for pages that others held: the most, fading
 };
 
 void encode(const VcpuMemory& memory, ByteWriter& to);

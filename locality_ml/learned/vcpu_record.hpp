@@ -12,6 +12,7 @@ namespace vsmp::locality {
 
 inline constexpr float kRecentUs = 2'000;
 inline constexpr float kSlowUs = 50'000;
+inline constexpr float kBurstUs = 20'000;
 
 // A decision to stay, to be judged a while later.
 struct PendingStay {
@@ -24,19 +25,28 @@ struct PendingStay {
 };
 
 struct VcpuRecord {
-    explicit VcpuRecord(std::size_t nodes) : recent(nodes, kRecentUs), slow(nodes, kSlowUs) {}
+    explicit VcpuRecord(std::size_t nodes)
+        : recent(nodes, kRecentUs), slow(nodes, kSlowUs), burst(nodes, kBurstUs) {}
 
     VcpuMemory memory;
     StallMeter recent, slow;
+    StallMeter burst;            // since it began to fault after having run well
+    float burst_faults = 0;
     Prefetcher prefetcher;
 
     Instant counted_until{};               // its time is accounted for until here
     std::optional<NodeId> awaits;          // the node whose page it waits for
+    Instant runs_since{};                  // a page came, or it arrived
+    std::optional<Instant> page_came;      // since then no fault, no ship
+    NodeId came_from;                      // that page
+    Instant wakes{};                       // after it, about
     float busy = 1;                        // see Activity
     float stalled_us = 0, elapsed_us = 0;  // since it arrived
 
     std::optional<Instant> arrived;  // none: it was here from the start
     SituationKey came_by;            // of the ship that brought it; tag 0: none
+    NodeId came_from_node;
+    std::optional<NodeId> goes_back_to;  // it turned out to be no better here
     float share_before = 0;          // of a CPU, where it came from
     Instant stays_until{};           // not shipped before
     Instant invests_until{};         // nor before this, while all its faults are on new pages

@@ -9,6 +9,10 @@ constexpr float kShipsPaid = 2;     // the way there, the way back, and some dou
 constexpr float kLeastPace = 0.2F;  // nothing is believed to be slower than that for long
 constexpr float kFutureLosses = 4;  // times the past ones
 
+struct Shares {
+    float all = 0, for_node = 0;
+};
+
 }  // namespace
 
 float Weighing::share_here() const {
@@ -26,24 +30,34 @@ Weighed Weighing::ship(const VcpuRecord& v, const RemoteFault& fault, NodeId to)
     Weighed w{.to = to, .key = situation_key(fault.code, fault.page, to), .x = {}};
     // The fault at hand is part of what it has lost already.
     const float fetch = costs_.fetch(fault.location);
-    const float elapsed = v.recent.elapsed() + fetch;
-    const float all = (v.recent.stall() + fetch) / elapsed;
-    const float for_node = (v.recent.stall(to) + (to == fault.location ? fetch : 0)) / elapsed;
+    const float for_it = to == fault.location ? fetch : 0;
+    const auto shares = [&](const StallMeter& meter) {
+        const float elapsed = meter.elapsed() + fetch;
+        return Shares{(meter.stall() + fetch) / elapsed, (meter.stall(to) + for_it) / elapsed};
+    };
+    // A burst of faults after a good time tells more than its average with the good time does, the
+    // more the longer it goes on.
+    const Shares recent = shares(v.recent), burst = shares(v.burst);
+    const float trust = burst.all > recent.all ? 1 - 2 / (v.burst_faults + 1) : 0;
+    const float all = recent.all + trust * (burst.all - recent.all);
+    const float for_node = recent.for_node + trust * (burst.for_node - recent.for_node);
     // Never tried: what it runs on stays here and would have to be fetched there, and what it
     // waits for from third nodes it waits for there too.
     float sum = clamp01((1 - all) + (all - for_node)), weight = 1;
-    const auto add = [&](const Outcome& outcome, float trust) {
-        sum += trust * outcome.count * outcome.stall;
-        weight += trust * outcome.count;
-        if (outcome.log_useful > 0) w.useful_us = std::exp2(outcome.log_useful);
+    const auto add = [&](const Outcome& outcome, float worth) {
+        sum += worth * outcome.count * outcome.stall;
+        weight += worth * outcome.count;
+        if (outcome.useful_us == 0) return;
+        w.useful_us = w.useful_us == 0 ? outcome.useful_us : (w.useful_us + outcome.useful_us) / 2;
     };
     add(v.memory.situations.node(to), 2);
+    w.known = v.memory.situations.node(to).count / 2;
     if (const Outcome* outcome = v.memory.situations.find(w.key)) {
         add(*outcome, 4);
-        w.known = outcome->count;
+        w.known = std::max(w.known, outcome->count);
         w.stay_known = outcome->stays >= 2;
-        const float trust = 0.5F * outcome->stays;
-        w.guess_stay = (all + trust * outcome->stay_stall) / (1 + trust);
+        const float stayed = 0.5F * outcome->stays;
+        w.guess_stay = (all + stayed * outcome->stay_stall) / (1 + stayed);
     } else {
         w.guess_stay = all;
     }
@@ -100,7 +114,8 @@ std::optional<Weighed> Weighing::spread(const VcpuRecord& v, const Activity& act
         if (to == setup_.self || loads_[i].reach == Reach::unreachable) continue;
         Weighed w{.to = to, .key = situation_key(activity.code, PageNumber{0}, to), .x = {}};
         const Outcome* before = v.memory.situations.find(w.key);
-        w.guess_go = before && before->count > 0 ? before->stall : 0.2F;
+        // What it waited while others had its pages it would wait again.
+        w.guess_go = std::max(before && before->count > 0 ? before->stall : 0.2F, v.memory.waited);
         w.guess_stay = waits;
         w.stall_here = waits;
         w.stall_there = w.guess_go;

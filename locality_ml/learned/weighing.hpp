@@ -19,7 +19,7 @@ namespace vsmp::locality {
 
 using NodeLoads = std::array<NodeLoad, kMaxNodes>;
 
-inline constexpr float kLeastBetter = 0.05F;  // of the time; less is noise
+inline constexpr float kLeastBetter = 0.1F;  // of the time; less is noise
 inline constexpr float kMaxUsefulUs = 20'000;
 inline constexpr Duration kSpreadStay = std::chrono::milliseconds(20);
 

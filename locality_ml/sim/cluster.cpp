@@ -310,7 +310,7 @@ class Cluster {
 
     void resume(std::size_t i) {
         cpus_[i].state = State::running;
-        step(i);
+        at(now_ + vary(options_.fabric.wake), Kind::step, i);
     }
 
     void leave(std::size_t i, NodeId to) {

@@ -19,6 +19,8 @@ namespace vsmp::locality::sim {
 struct Fabric {
     Duration fetch = std::chrono::microseconds(142);
     Duration upgrade = std::chrono::microseconds(157);
+    // From a page's coming to its vCPU's running, which the policy is not told.
+    Duration wake = std::chrono::microseconds(40);
     Duration next_page = std::chrono::microseconds(12);  // each further page of a prefetch
     Duration leave = std::chrono::microseconds(30);
     Duration ship = std::chrono::microseconds(213);

@@ -4,6 +4,7 @@
 
 #include "locality_ml/bin/compare.hpp"
 #include "locality_ml/policies.hpp"
+#include "locality_ml/model.hpp"
 #include "locality_ml/replay.hpp"
 
 namespace vsmp::locality {

@@ -78,7 +78,7 @@ class NodeImpl final : public Node {
   private:
     bool is_device_node() const { return setup_.self == NodeId{0}; }
     locality::PolicySetup policy_setup() const;
-    Result<std::unique_ptr<locality::Policy>> new_policy(const std::string& name) const;
+    Result<std::unique_ptr<locality::Policy>> new_policy(const std::string& name);
     void write_to_guest(const boot::GuestWrite& write);
     Result<void> make_memory();
     void make_devices();
@@ -103,6 +103,7 @@ class NodeImpl final : public Node {
     std::unique_ptr<fabric::Fabric> fabric_;
     std::optional<Broker> broker_;
     std::unique_ptr<locality::Policy> policy_;
+    unsigned policies_made_ = 0;
     mutable CommandQueue<Command> commands_;
     ConsoleBuffer console_;
     std::optional<InterruptHub> interrupts_;
@@ -119,10 +120,7 @@ Result<void> NodeImpl::open() {
     VSMP_TRY(kvm::install_kick_handler());
     VSMP_TRY_ASSIGN(const std::uint64_t host, host_id());
     VSMP_TRY(make_memory());
-    // Only the policy that the guest begins with is recorded, not one that it is given later.
     VSMP_TRY_ASSIGN(policy_, new_policy(setup_.guest.policy));
-    VSMP_TRY_ASSIGN(policy_,
-                    record_if_asked(std::move(policy_), policy_setup(), setup_.guest.policy));
     VSMP_TRY_ASSIGN(fabric_, open_links(setup_));
     make_devices();
     make_vcpus();
@@ -136,8 +134,9 @@ locality::PolicySetup NodeImpl::policy_setup() const {
             .page_count = layout_->page_count()};
 }
 
-Result<std::unique_ptr<locality::Policy>> NodeImpl::new_policy(const std::string& name) const {
-    return locality::make_policy(name, policy_setup());
+Result<std::unique_ptr<locality::Policy>> NodeImpl::new_policy(const std::string& name) {
+    VSMP_TRY_ASSIGN(auto policy, locality::make_policy(name, policy_setup()));
+    return record_if_asked(std::move(policy), policy_setup(), name, ++policies_made_);
 }
 
 Result<void> NodeImpl::make_memory() {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace vsmp {
 namespace {
@@ -45,6 +46,7 @@ Pilot::~Pilot() {
 // What the old one had asked for and not heard of is not the new one's business.
 void Pilot::use(locality::Policy& policy) {
     policy_ = &policy;
+    tick_due_ = {};
     probes_.clear();
     for (Here& here : here_) {
         here.awaited.reset();
@@ -68,14 +70,14 @@ Pilot::Course Pilot::on_fault(const Userfault& fault, VcpuId vcpu, Instant now) 
                          .code = {},
                          .now = now});
     if (const auto* ship_to = std::get_if<locality::Ship>(&decision)) {
-        if (ship(vcpu, ship_to->to, now)) {
-            ++counters_.ships_by_fault;
-            return Course::shipping;
-        }
-    } else {
-        ahead_ = std::get<locality::Fetch>(decision).prefetch;
-        ahead_for_ = vcpu;
+        // Should it not leave after all, the page is fetched, and the policy is told of that too.
+        here_[vcpu.value()].awaited = Awaited{fault.page, location, now};
+        if (!ship(vcpu, ship_to->to, now)) return Course::fetch;
+        ++counters_.ships_by_fault;
+        return Course::shipping;
     }
+    ahead_ = std::get<locality::Fetch>(decision).prefetch;
+    ahead_for_ = vcpu;
     here_[vcpu.value()].awaited = Awaited{fault.page, location, now};
     return Course::fetch;
 }
@@ -89,6 +91,7 @@ bool Pilot::ship(VcpuId vcpu, NodeId to, Instant now) {
 
 void Pilot::on_ship_failed(VcpuId vcpu, Instant now) {
     ++counters_.ships_refused;
+    if (auto& awaited = here_[vcpu.value()].awaited) awaited->since = now;
     policy_->observe(locality::ShipFailed{vcpu, directory_.peer(vcpu), now});
 }
 
@@ -158,6 +161,17 @@ void Pilot::on_departing(VcpuId vcpu, NodeId to, Instant now) {
     policy_->pack(vcpu, writer);
     if (writer.size() > 0) hooks_.send(to, Luggage{vcpu, writer.written()});
     policy_->observe(locality::Departed{vcpu, to, now});
+    move_load(vcpu, options_.self, to, now);
+}
+
+// A ship takes less time than the next look at the loads.
+void Pilot::move_load(VcpuId vcpu, NodeId from, NodeId to, Instant now) {
+    if (!policy_->places()) return;
+    const auto moved = static_cast<std::uint32_t>(std::lround(busy_[vcpu.value()] * 1000));
+    std::uint32_t& left = loads_[from.value()].runnable_permille;
+    left -= std::min(left, moved);
+    loads_[to.value()].runnable_permille += moved;
+    tell_loads(now);
 }
 
 void Pilot::on_arrived(VcpuId vcpu, NodeId from, Duration blackout, Instant now) {
@@ -165,10 +179,11 @@ void Pilot::on_arrived(VcpuId vcpu, NodeId from, Duration blackout, Instant now)
     here.idle_before = hooks_.idle_time(vcpu);
     here.looked_at = now;
     busy_[vcpu.value()] = 1;
-    tick_due_ = std::min(tick_due_, now + kTick);
+    if (policy_->places()) tick_due_ = std::min(tick_due_, now + kTick);
     const std::vector<std::byte> luggage = std::exchange(here.luggage, {});
     policy_->observe(locality::Arrived{
         .vcpu = vcpu, .from = from, .blackout = blackout, .luggage = luggage, .now = now});
+    move_load(vcpu, from, options_.self, now);
 }
 
 void Pilot::on_message(NodeId from, const PolicyMessage& message) {
@@ -181,6 +196,12 @@ void Pilot::on_message(NodeId from, const PolicyMessage& message) {
 
 void Pilot::on_timer(Instant now) {
     if (now < tick_due_) return;
+    expire_probes(now);
+    if (options_.node_count == 1 || !policy_->places()) {
+        tick_due_ = now + kIdleTick;
+        if (options_.node_count > 1) tell_loads(now);
+        return;
+    }
     float runnable = 0;
     for (std::size_t i = 0; i < here_.size(); ++i) {
         const VcpuId vcpu{static_cast<std::uint16_t>(i)};
@@ -188,8 +209,6 @@ void Pilot::on_timer(Instant now) {
         runnable += busy_[i];
     }
     tick_due_ = now + (runnable > 0 ? kTick : kIdleTick);
-    expire_probes(now);
-    if (options_.node_count == 1) return;
     report_load(runnable, now);
     tell_loads(now);
     for (std::size_t i = 0; i < here_.size(); ++i) {

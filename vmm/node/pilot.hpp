@@ -97,6 +97,7 @@ class Pilot final : public BrokerObserver {
     float busy_share(VcpuId vcpu, Instant now);
     void report_load(float runnable, Instant now);
     void tell_loads(Instant now);
+    void move_load(VcpuId vcpu, NodeId from, NodeId to, Instant now);
     void place(VcpuId vcpu, float busy, Instant now);
 
     PilotOptions options_;

@@ -12,11 +12,13 @@ namespace vsmp {
 
 Result<std::unique_ptr<locality::Policy>> record_if_asked(std::unique_ptr<locality::Policy> policy,
                                                           const locality::PolicySetup& setup,
-                                                          const std::string& name) {
+                                                          const std::string& name,
+                                                          unsigned ordinal) {
     const char* directory = std::getenv("VSMP_LOCALITY_TRACE");
     if (!directory || *directory == '\0') return policy;
-    const std::string file =
-        std::string{directory} + "/node-" + std::to_string(setup.self.value()) + ".trace";
+    std::string file = std::string{directory} + "/node-" + std::to_string(setup.self.value());
+    if (ordinal > 1) file += '.' + std::to_string(ordinal);
+    file += ".trace";
     auto fd = std::make_shared<UniqueFd>(
         ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
     if (!*fd) return Error::from_errno("open " + file);

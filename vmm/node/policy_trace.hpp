@@ -9,9 +9,12 @@
 
 namespace vsmp {
 
-// `policy` itself, or with recording around it to DIRECTORY/node-N.trace, which is overwritten.
+// `policy` itself, or with recording around it to DIRECTORY/node-N.trace, which is overwritten. The
+// policies that a node is given later have files of their own: DIRECTORY/node-N.ORDINAL.trace with
+// the second one's ordinal 2.
 Result<std::unique_ptr<locality::Policy>> record_if_asked(std::unique_ptr<locality::Policy> policy,
                                                           const locality::PolicySetup& setup,
-                                                          const std::string& name);
+                                                          const std::string& name,
+                                                          unsigned ordinal);
 
 }  // namespace vsmp

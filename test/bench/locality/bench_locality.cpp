@@ -7,11 +7,13 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <thread>
 
 #include "proto/monotonic_clock.hpp"
 #include "test/bench/bench_main.hpp"
 #include "test/bench/locality/locality_report.hpp"
+#include "test/bench/locality/replayed_oracle.hpp"
 
 namespace vsmp::bench {
 namespace {
@@ -24,6 +26,7 @@ struct Settings {
     std::vector<std::string> policies{"always-fetch", "always-ship", "threshold", "learned"};
     std::vector<std::string> rows;  // empty: all
     std::string loads = VSMP_LOADS_DIR;
+    std::string traces;  // empty: not kept
 };
 
 double ticks_per_ms() {
@@ -42,6 +45,29 @@ bool wanted(const Settings& settings, const LoadFile& load) {
            });
 }
 
+void tell(unsigned round, const std::string& row, const std::string& policy,
+          const LoadResult& result) {
+    std::fprintf(stderr, "round %u: %-15s %-13s %8.3f s %7llu fetches %5llu ships\n", round + 1,
+                 row.c_str(), policy.c_str(), result.seconds,
+                 static_cast<unsigned long long>(result.fetches),
+                 static_cast<unsigned long long>(result.ships));
+}
+
+// One run and its traces, which are replayed: the same policy must decide the same.
+Result<RecordedLoad> run_and_read(const Settings& settings, const LoadFile& load, LoadRun run) {
+    run.traces = settings.traces.empty() ? run.folder + "/traces"
+                                         : settings.traces + "/" + load.row + "/" + run.policy;
+    std::filesystem::remove_all(run.traces);
+    std::filesystem::create_directories(run.traces);
+    const auto in = [&](const Error& error) { return error.in(load.row + ", " + run.policy); };
+    auto result = run_load(load, run);
+    if (!result) return in(result.error());
+    auto recorded = read_traces(run.traces);
+    if (!recorded) return in(recorded.error());
+    result->ships_in_a_second = recorded->most_ships_in_a_second();
+    return RecordedLoad{*std::move(result), *std::move(recorded)};
+}
+
 Result<LocalityReport> measure(const Settings& settings, const std::string& folder) {
     ::setenv("XDG_RUNTIME_DIR", folder.c_str(), 1);
     // On a machine that does other things too; without the right to it, so be it.
@@ -53,20 +79,21 @@ Result<LocalityReport> measure(const Settings& settings, const std::string& fold
     LoadRun run{.policy = {},
                 .name = "bench-locality-" + std::to_string(::getpid()),
                 .folder = folder,
+                .traces = {},
                 .ticks_per_ms = ticks_per_ms()};
     for (unsigned round = 0; round < settings.runs; ++round)
-        for (const LoadFile& load : loads)
+        for (const LoadFile& load : loads) {
+            Round results;
             for (const std::string& policy : settings.policies) {
                 run.policy = policy;
-                auto result = run_load(load, run);
-                if (!result) return result.error().in(load.row + ", " + policy);
-                std::fprintf(stderr,
-                             "round %u of %u: %-15s %-13s %8.3f s %7llu fetches %5llu ships\n",
-                             round + 1, settings.runs, load.row.c_str(), policy.c_str(),
-                             result->seconds, static_cast<unsigned long long>(result->fetches),
-                             static_cast<unsigned long long>(result->ships));
-                report.results[load.row][policy].push_back(*std::move(result));
+                VSMP_TRY_ASSIGN(results[policy], run_and_read(settings, load, run));
+                tell(round, load.row, policy, results[policy].result);
             }
+            results[kOracle].result = replayed_oracle(results);
+            tell(round, load.row, kOracle, results[kOracle].result);
+            for (auto& [policy, one] : results)
+                report.results[load.row][policy].push_back(std::move(one.result));
+        }
     return report;
 }
 
@@ -85,6 +112,8 @@ int main(int argc, char** argv) {
     app.add_option("--rows", settings.rows, "names of rows, or how they begin; all by default")
         ->delimiter(',');
     app.add_option("--loads", settings.loads, "folder with descriptions")->capture_default_str();
+    app.add_option("--traces", settings.traces,
+                   "keep each policy's last run of each row here, as ROW/POLICY/node-N.2.trace");
     app.add_flag("--json", json, "for machines");
     CLI11_PARSE(app, argc, argv);
     settings.output = json ? Output::json : Output::text;

@@ -86,6 +86,40 @@ Result<std::string> pinning_program(const LoadRun& run) {
     return path;
 }
 
+// What the vCPUs report of their work, slice by slice, put together by phases.
+class Slices {
+  public:
+    explicit Slices(std::size_t vcpus) : at_(vcpus) {}
+
+    void add(unsigned vcpu, unsigned kind, double units) {
+        At& at = at_[vcpu];
+        if (at.slices == 0 || at.kind != kind) {
+            at.kind = kind;
+            at.slices = 0;
+            ++at.rounds[kind];
+        }
+        std::vector<double>& slices = phase(kind, at.rounds[kind]).slices;
+        if (at.slices >= slices.size()) slices.resize(at.slices + 1);
+        slices[at.slices++] += units;
+    }
+    std::vector<LoadPhase> take() { return std::move(phases_); }
+
+  private:
+    struct At {
+        unsigned kind = 0;
+        std::size_t slices = 0;  // in this phase, so far
+        std::array<unsigned, kKinds> rounds{};
+    };
+    LoadPhase& phase(unsigned kind, unsigned round) {
+        for (LoadPhase& known : phases_)
+            if (known.kind == kind && known.round == round) return known;
+        return phases_.emplace_back(LoadPhase{.kind = kind, .round = round, .slices = {}});
+    }
+
+    std::vector<At> at_;  // by vCPU
+    std::vector<LoadPhase> phases_;
+};
+
 // A guest that runs, seen from its console and its control socket.
 class RunningLoad {
   public:
@@ -131,9 +165,10 @@ Result<void> RunningLoad::start() {
     if (!input_) return Error::from_errno("open " + input);
     VSMP_TRY_ASSIGN(const std::string node_program, pinning_program(run_));
     const std::string command = fmt::format(
-        "exec timeout {} '{}/vsmp-run' --local {} --node-program '{}' '{}' "
-        "2>'{}/log' <'{}'",
-        kTimeout_s, VSMP_PROGRAM_DIR, load_.nodes(), node_program, xml, run_.folder, input);
+        "VSMP_LOCALITY_TRACE='{}' exec timeout {} '{}/vsmp-run' --local {} --node-program '{}' "
+        "'{}' 2>'{}/log' <'{}'",
+        run_.traces, kTimeout_s, VSMP_PROGRAM_DIR, load_.nodes(), node_program, xml, run_.folder,
+        input);
     console_ = Pipe{::popen(command.c_str(), "r")};
     if (!console_) return Error::from_errno("popen vsmp-run");
     return {};
@@ -201,8 +236,8 @@ Result<void> RunningLoad::type_line() {
 
 Result<void> RunningLoad::prepare() {
     VSMP_TRY(wait_for_all(kReady));
-    if (run_.policy == kPreparing) return {};
-    ControlRequest request;
+    ControlRequest request;  // the same one anew, too: its trace begins here
+
     request.mutable_policy()->set_name(run_.policy);
     VSMP_TRY(ask(request));
     return {};
@@ -228,8 +263,7 @@ Result<LoadResult> RunningLoad::measure() {
     VSMP_TRY(type_line());
     std::array<double, kKinds> rate{};  // units a second, of all vCPUs
     std::vector<std::array<double, kKinds>> units(load_.begin.size());
-    std::vector<std::size_t> slices_of(load_.begin.size());
-    std::vector<double> slices;
+    Slices slices{load_.begin.size()};
     for (std::size_t done = 0; done < load_.begin.size();) {
         VSMP_TRY_ASSIGN(const Report report, next_report());
         if (report.vcpu >= units.size()) return Error{"a report of a vCPU that there is not"};
@@ -242,10 +276,8 @@ Result<LoadResult> RunningLoad::measure() {
             const unsigned kind = report.code - kTicks;
             const double seconds = value / run_.ticks_per_ms / 1000;
             if (seconds > 0) rate[kind] += units[report.vcpu][kind] / seconds;
-        } else if (report.code == kSlice) {
-            const std::size_t index = slices_of[report.vcpu]++;
-            if (index >= slices.size()) slices.resize(index + 1);
-            slices[index] += value;
+        } else if (report.code >= kSlice && report.code < kSlice + kKinds) {
+            slices.add(report.vcpu, report.code - kSlice, value);
         }
     }
     VSMP_TRY_ASSIGN(LoadResult result, counters());
@@ -254,7 +286,7 @@ Result<LoadResult> RunningLoad::measure() {
     result.bytes -= before.bytes;
     result.prefetched -= before.prefetched;
     result.prefetch_wasted -= before.prefetch_wasted;
-    result.slices = std::move(slices);
+    result.phases = slices.take();
     for (std::size_t kind = 0; kind < load_.quota.size(); ++kind) {
         if (load_.quota[kind] == 0) continue;
         if (kind >= kKinds || rate[kind] == 0)

@@ -15,7 +15,14 @@ struct LoadRun {
     std::string policy;
     std::string name;    // of the guest, unique on this machine
     std::string folder;  // for its files; exists, and is its XDG_RUNTIME_DIR
+    std::string traces;  // folder for what the nodes record; exists
     double ticks_per_ms = 0;
+};
+
+// A while in which one kind of work was done.
+struct LoadPhase {
+    unsigned kind = 0, round = 0;  // of this kind, the round-th
+    std::vector<double> slices;    // units done by all vCPUs in every 100 ms
 };
 
 struct LoadResult {
@@ -25,11 +32,12 @@ struct LoadResult {
     std::uint64_t ships = 0;
     std::uint64_t bytes = 0;  // on the fabric
     std::uint64_t prefetched = 0, prefetch_wasted = 0;
-    // Units of kind 0 done by all vCPUs in every 100 ms.
-    std::vector<double> slices;
+    std::uint64_t ships_in_a_second = 0;  // most of one vCPU
+    std::vector<LoadPhase> phases;
 };
 
-// Takes seconds. Errors tell what vsmp-run said.
+// Takes seconds. Of each node, LoadRun::traces has then what the measured policy was told and
+// decided, as node-N.2.trace. Errors tell what vsmp-run said.
 Result<LoadResult> run_load(const LoadFile& load, const LoadRun& run);
 
 }  // namespace vsmp::bench

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -12,7 +13,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kLearned = "learned";
 constexpr double kSliceMs = 100;
 constexpr double kSettled = 0.9;
 
@@ -23,9 +23,17 @@ double median(std::vector<double> values) {
     return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
+// Of the phase that took longest to settle.
+double settled(const LoadResult& run) {
+    double last = 0;
+    for (const LoadPhase& phase : run.phases) last = std::max(last, settled_after_ms(phase.slices));
+    return last;
+}
+
 struct Cell {
     double seconds = 0, fetches = 0, ships = 0, bytes = 0, prefetched = 0, wasted = 0, settled = 0;
     double fastest = 0, slowest = 0;
+    double ships_in_a_second = 0;  // of all runs the most
     std::size_t runs = 0;
 };
 
@@ -51,9 +59,11 @@ std::optional<Cell> cell(const LocalityReport& report, const std::string& row,
         .bytes = count(&LoadResult::bytes),
         .prefetched = count(&LoadResult::prefetched),
         .wasted = count(&LoadResult::prefetch_wasted),
-        .settled = median(of([](const LoadResult& r) { return settled_after_ms(r.slices); })),
+        .settled = median(of(settled)),
         .fastest = *std::ranges::min_element(seconds),
         .slowest = *std::ranges::max_element(seconds),
+        .ships_in_a_second = std::ranges::max(
+            of([](const LoadResult& r) { return static_cast<double>(r.ships_in_a_second); })),
         .runs = seconds.size()};
 }
 
@@ -67,10 +77,31 @@ double best_fixed(const LocalityReport& report, const std::string& row) {
     return best;
 }
 
+// None where there is no plan.
+std::optional<Cell> oracle_cell(const LocalityReport& report, const std::string& row) {
+    std::optional<Cell> best = cell(report, row, kOracle);
+    for (const std::string& policy : report.policies) {
+        const auto one = cell(report, row, policy);
+        if (best && one && one->seconds < best->seconds) best = one;
+    }
+    return best;
+}
+
 double geometric_mean(const std::vector<double>& values) {
     double sum = 0;
     for (double value : values) sum += std::log(value);
     return values.empty() ? 0 : std::exp(sum / static_cast<double>(values.size()));
+}
+
+// By row.
+std::vector<double> learned_over_oracle(const LocalityReport& report) {
+    std::vector<double> ratios;
+    for (const std::string& row : report.rows) {
+        const auto oracle = oracle_cell(report, row), learned = cell(report, row, kLearned);
+        if (oracle && learned && oracle->seconds > 0)
+            ratios.push_back(learned->seconds / oracle->seconds);
+    }
+    return ratios;
 }
 
 }  // namespace
@@ -84,25 +115,35 @@ double settled_after_ms(const std::vector<double>& slices) {
 }
 
 std::string to_table(const LocalityReport& report) {
-    std::string text = fmt::format("{:<15}", "time / best fixed");
-    for (const std::string& policy : report.policies) text += fmt::format(" {:>13}", policy);
+    constexpr std::array kLines{"", "  fetches", "  ships", "  MB", "  ships/s most", "  settled ms"};
+    std::vector<std::string> columns = report.policies;
+    columns.emplace_back(kOracle);
+    std::string text = fmt::format("{:<17}", "time / best fixed");
+    for (const std::string& column : columns) text += fmt::format(" {:>12}", column);
     text += "   best fixed s\n";
     for (const std::string& row : report.rows) {
         const double best = best_fixed(report, row);
-        std::string lines[4] = {fmt::format("{:<17}", row), fmt::format("{:<17}", "  fetches"),
-                                fmt::format("{:<17}", "  ships"), fmt::format("{:<17}", "  MB")};
-        for (const std::string& policy : report.policies) {
-            const auto one = cell(report, row, policy);
-            lines[0] += one && best > 0 ? fmt::format(" {:>13.2f}", one->seconds / best)
-                                        : fmt::format(" {:>13}", "-");
-            lines[1] += fmt::format(" {:>13.0f}", one ? one->fetches : 0);
-            lines[2] += fmt::format(" {:>13.0f}", one ? one->ships : 0);
-            lines[3] += fmt::format(" {:>13.1f}", one ? one->bytes / 1e6 : 0);
+        std::array<std::string, kLines.size()> lines;
+        for (std::size_t i = 0; i < lines.size(); ++i)
+            lines[i] = fmt::format("{:<17}", i == 0 ? row : kLines[i]);
+        for (const std::string& column : columns) {
+            const auto one = column == kOracle ? oracle_cell(report, row) : cell(report, row, column);
+            if (!one) {
+                for (std::string& line : lines) line += fmt::format(" {:>12}", "-");
+                continue;
+            }
+            lines[0] += fmt::format(" {:>12.2f}", best > 0 ? one->seconds / best : 0);
+            lines[1] += fmt::format(" {:>12.0f}", one->fetches);
+            lines[2] += fmt::format(" {:>12.0f}", one->ships);
+            lines[3] += fmt::format(" {:>12.1f}", one->bytes / 1e6);
+            lines[4] += fmt::format(" {:>12.0f}", one->ships_in_a_second);
+            lines[5] += fmt::format(" {:>12.0f}", one->settled);
         }
         lines[0] += fmt::format(" {:>14.3f}", best);
         for (const std::string& line : lines) text += line + "\n";
     }
-    return text;
+    return text + fmt::format("learned / oracle, geometric mean: {:.2f}\n",
+                              geometric_mean(learned_over_oracle(report)));
 }
 
 std::string to_json(const LocalityReport& report) {
@@ -122,6 +163,7 @@ std::string to_json(const LocalityReport& report) {
                        {"bytes", one->bytes},
                        {"prefetched", one->prefetched},
                        {"prefetch_wasted", one->wasted},
+                       {"ships_in_a_second", one->ships_in_a_second},
                        {"settled_after_ms", one->settled}};
             if (best > 0) entry["over_best"] = one->seconds / best;
             json["rows"][row][policy] = entry;
@@ -129,9 +171,14 @@ std::string to_json(const LocalityReport& report) {
             over_best[row] = one->seconds / best;
             ratios.push_back(one->seconds / best);
         }
+        if (const auto oracle = oracle_cell(report, row))
+            json["rows"][row][kOracle] = {{"seconds", oracle->seconds},
+                                          {"fetches", oracle->fetches},
+                                          {"ships", oracle->ships}};
     }
     json["learned_over_best"] = over_best;
     json["learned_over_best_geomean"] = geometric_mean(ratios);
+    json["learned_over_oracle_geomean"] = geometric_mean(learned_over_oracle(report));
     return json.dump(2) + "\n";
 }
 

@@ -1,6 +1,7 @@
 // The parts of bench_locality that need no guest.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "test/bench/locality/load_file.hpp"
@@ -70,6 +71,27 @@ TEST(LocalityReport, LearnedIsComparedWithTheBestMedianOfTheFixedPolicies) {
     EXPECT_DOUBLE_EQ(json["learned_over_best_geomean"], 1.25);
     EXPECT_DOUBLE_EQ(json["rows"]["r"]["q"]["over_best"], 1.5);
     EXPECT_DOUBLE_EQ(json["rows"]["r"]["p"]["slowest"], 9);
+    EXPECT_DOUBLE_EQ(json["learned_over_oracle_geomean"], 0) << "there is no plan";
+}
+
+TEST(LocalityReport, TheOracleIsNeverSlowerThanTheBestPolicy) {
+    LocalityReport report{.rows = {"r", "s"}, .policies = {"p", "learned"}, .results = {}};
+    report.results["r"] = {{"p", {took(2)}}, {"learned", {took(3)}}, {"oracle", {took(5)}}};
+    report.results["s"] = {{"p", {took(2)}}, {"learned", {took(3)}}, {"oracle", {took(1)}}};
+    const auto json = nlohmann::json::parse(to_json(report));
+    EXPECT_DOUBLE_EQ(json["rows"]["r"]["oracle"]["seconds"], 2);
+    EXPECT_DOUBLE_EQ(json["rows"]["s"]["oracle"]["seconds"], 1);
+    EXPECT_DOUBLE_EQ(json["learned_over_oracle_geomean"], std::sqrt(1.5 * 3));
+}
+
+TEST(LocalityReport, TellsThePhaseThatTookLongestToSettle) {
+    LocalityReport report{.rows = {"r"}, .policies = {"learned"}, .results = {}};
+    LoadResult run = took(1);
+    run.phases = {{.kind = 0, .round = 1, .slices = {10, 10}},
+                  {.kind = 1, .round = 1, .slices = {1, 1, 3, 3, 3, 3}}};
+    report.results["r"]["learned"] = {run};
+    const auto json = nlohmann::json::parse(to_json(report));
+    EXPECT_DOUBLE_EQ(json["rows"]["r"]["learned"]["settled_after_ms"], 200);
 }
 
 }  // namespace
