@@ -396,6 +396,8 @@ NodeStats NodeImpl::read_stats() const {
     const Pilot& pilot = data_plane_->pilot();
     stats.prefetches = pages.prefetches;
     stats.read_ahead = broker_->read_ahead_counters();
+    stats.hold_us = static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(broker_->hold()).count());
     stats.prefetch_used = pilot.counters().prefetch_used;
     stats.prefetch_wasted = pilot.counters().prefetch_wasted;
     const Instant now = monotonic_now();
