@@ -98,8 +98,8 @@ class Fabric {
     // window messages wait in a bounded queue; see congested().
     virtual void send(NodeId to, Channel channel, ByteView head, ByteView body = {}) = 0;
     // The same without a copy where the port allows it: compose() begins a message and has room for
-    // kMaxPayload bytes of it, send_composed() sends the first `size` of them. One at a time; send()
-    // and poll() may come in between. Here: with a copy.
+    // kMaxPayload bytes of it, send_composed() sends the first `size` of them. One at a time;
+    // send() and poll() may come in between. Here: with a copy.
     virtual std::span<std::byte> compose() {
         composed_.resize(kMaxPayload);
         return composed_;

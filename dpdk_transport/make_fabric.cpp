@@ -124,7 +124,7 @@ class PortFabric final : public Fabric {
     std::optional<Instant> retry_at_;  // a port took no more
     std::vector<std::byte> sealed_;    // one sealed payload
     DropCounters drops_;
-    KeptFrame composed_;               // the message under construction
+    KeptFrame composed_;  // the message under construction
 };
 
 void count(NotOurs why, DropCounters& drops) {
@@ -219,8 +219,8 @@ bool PortFabric::queue_frame(Peer& peer, const Link::Outgoing& outgoing) {
                  own_macs_[outgoing.path], header, outgoing.payload, encoded);
     const std::size_t size = encoded.size() + outgoing.payload.size() + context_.seal_overhead;
     const bool queued =
-        sealer_ ? ports_[outgoing.path]->queue(
-                      encoded.written(), sealed(header, encoded.written(), outgoing.payload))
+        sealer_ ? ports_[outgoing.path]->queue(encoded.written(),
+                                               sealed(header, encoded.written(), outgoing.payload))
                 : queue_bytes(outgoing, encoded.written());
     if (!queued) return false;
     Peer::Traffic& traffic = peer.traffic[outgoing.path];

@@ -28,7 +28,8 @@ class Port {
     enum class Kept : std::uint8_t {
         queued,
         full,        // as queue() says it
-        copy_needed  // the port still has it from an earlier time, or it is not of this port's store
+        copy_needed  // the port still has it from an earlier time, or it is not of this port's
+                     // store
     };
     // Like queue(), with a body of `size` bytes that lies in the slot and is not copied; the header
     // is put in front of it. The slot stays as it is until the port has let go of it, whatever

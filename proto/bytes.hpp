@@ -61,9 +61,7 @@ class ByteWriter {
 
     template <class T>
     requires std::is_unsigned_v<T>
-    void write(T value) {
-        std::memcpy(reserve(sizeof value).data(), &value, sizeof value);
-    }
+    void write(T value) { std::memcpy(reserve(sizeof value).data(), &value, sizeof value); }
 
     void write(ByteView bytes) {
         std::span<std::byte> raw = reserve(bytes.size());

@@ -17,7 +17,7 @@ class FunctionRef<R(Arguments...)> {
     template <class F>
     requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef> &&
              std::is_invocable_r_v<R, F&, Arguments...>)
-    FunctionRef(F&& function)  // NOLINT: callers pass a lambda
+        FunctionRef(F&& function)  // NOLINT: callers pass a lambda
         : object_(const_cast<void*>(static_cast<const void*>(std::addressof(function)))),
           call_([](void* object, Arguments... arguments) -> R {
               return (*static_cast<std::remove_reference_t<F>*>(object))(

@@ -33,7 +33,8 @@ Result<json> play(const BenchPlan& plan, const Stage& stage, int self, First fir
     const auto all = [&]() -> Result<json> {
         VSMP_TRY(first(meeting));
         VSMP_TRY_ASSIGN(End end, open_end(stage, meeting));
-        // As a node's data plane: not on the thread that started DPDK, which that one treats better.
+        // As a node's data plane: not on the thread that started DPDK, which that one treats
+        // better.
         Result<json> found{Error{}};
         std::thread{[&] { found = run_jobs(plan, end, meeting); }}.join();
         return found;

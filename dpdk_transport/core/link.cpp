@@ -393,8 +393,7 @@ void Link::transmitted(Instant now) {
         paths_[plan_.outgoing.path].sent(plan_.due, link_state(), now);
         return;
     }
-    if (plan_.what == Plan::What::data)
-        send_.transmitted(plan_.frame, plan_.outgoing.path, now);
+    if (plan_.what == Plan::What::data) send_.transmitted(plan_.frame, plan_.outgoing.path, now);
     const FrameHeader& header = plan_.outgoing.header;
     if (plan_.what != Plan::What::ack &&
         (doubled_ || (owed_ > 0 && header.scope == AckScope::part))) {

@@ -77,7 +77,7 @@ class Link {
     struct Outgoing {
         std::size_t path = 0;
         FrameHeader header;
-        ByteView payload;  // valid until the next call of anything but next()
+        ByteView payload;                 // valid until the next call of anything but next()
         const KeptFrame* kept = nullptr;  // as in SendWindow::Frame
     };
     // The frame to send now, if any, over a path that is not `blocked`. Null: nothing, or lost.
@@ -160,7 +160,7 @@ class Link {
     bool ack_now_ = false;
     std::optional<std::uint16_t> doubled_;  // a sequence that came again: an ack has to say so
 
-    bool disturbed_ = true;          // since `rests_until_` was found
+    bool disturbed_ = true;               // since `rests_until_` was found
     std::optional<Instant> rests_until_;  // next_deadline(), while nothing disturbs
 };
 

@@ -26,8 +26,8 @@ constexpr float kMaxCredit = 8, kInitialCredit = 4;
 constexpr float kTrialShips = 16;
 constexpr int kMaxFailedTrials = 5;
 constexpr float kLeastFaults = 2;  // that a ship to the unknown needs
-constexpr float kBetter = 0.1F;  // of the time; less is chance
-constexpr float kShipsWon = 2;   // that a ship has to win to be free
+constexpr float kBetter = 0.1F;    // of the time; less is chance
+constexpr float kShipsWon = 2;     // that a ship has to win to be free
 constexpr float kFightPatience = 4;
 constexpr float kPhaseJump = 0.4F;
 constexpr float kBurstGap = 4;  // fetches; who runs for longer between two faults does well
@@ -87,9 +87,7 @@ class Learned final : public Policy {
                               const Weighed& w) const;
     bool tries(VcpuRecord& v, const Weighed& w) const;
     NodeId most_awaited(const VcpuRecord& v, NodeId otherwise) const;
-    bool is_reachable(NodeId node) const {
-        return loads_[node.value()].reach == Reach::reachable;
-    }
+    bool is_reachable(NodeId node) const { return loads_[node.value()].reach == Reach::reachable; }
     Ship go_back(VcpuRecord& v, const RemoteFault& fault, const Weighed& w);
     Ship ship(VcpuRecord& v, const Weighed& w, ShipReason reason, Aim aim, Instant now);
     void close_stay(VcpuRecord& v, ShipReason reason, Instant now);
@@ -222,15 +220,15 @@ void Learned::judge_ship(VcpuRecord& v, Instant now) {
     v.memory.situations.node(setup_.self).add_stall(stall, worth);
     if (whole) v.memory.go.learn(pending.x, stall - pending.guess);
     const float won_us = (pending.stall_before - stall) * here_us;
-    const bool better = stall + kBetter < pending.stall_before &&
-                        won_us > kShipsWon * costs_.ship(setup_.self);
+    const bool better =
+        stall + kBetter < pending.stall_before && won_us > kShipsWon * costs_.ship(setup_.self);
     if (better) {
         v.memory.ship_credit = std::min(v.memory.ship_credit + 1, kMaxCredit);
         v.memory.failed_trials = 0;
     } else if (pending.aim == Aim::trial) {  // where it was good before, it is a bad moment
         if (whole) v.goes_back_to = v.came_from_node;
-        v.memory.failed_trials = static_cast<std::uint8_t>(
-            std::min(v.memory.failed_trials + 1, kMaxFailedTrials));
+        v.memory.failed_trials =
+            static_cast<std::uint8_t>(std::min(v.memory.failed_trials + 1, kMaxFailedTrials));
     }
     if (pending.reason == ShipReason::spread && whole && stall < 0.5F) v.memory.failed_spreads = 0;
     pending = {};
@@ -412,7 +410,8 @@ void Learned::on(const Fetched& fetched) {
     costs_.fetched(fetched.from, to_us(fetched.cost));
     v.page_came = v.runs_since = fetched.now;
     v.came_from = fetched.from;
-    v.wakes = fetched.now + Duration{static_cast<std::int64_t>(costs_.wake_us(fetched.from) * 1e3F)};
+    v.wakes =
+        fetched.now + Duration{static_cast<std::int64_t>(costs_.wake_us(fetched.from) * 1e3F)};
     if (!v.pending_stay || v.pending_stay->page_came) return;
     // What follows is what counts: the fetch that was chosen is paid for.
     v.pending_stay->page_came = true;

@@ -30,7 +30,7 @@ struct VcpuRecord {
 
     VcpuMemory memory;
     StallMeter recent, slow;
-    StallMeter burst;            // since it began to fault after having run well
+    StallMeter burst;  // since it began to fault after having run well
     float burst_faults = 0;
     Prefetcher prefetcher;
 
@@ -47,10 +47,10 @@ struct VcpuRecord {
     SituationKey came_by;            // of the ship that brought it; tag 0: none
     NodeId came_from_node;
     std::optional<NodeId> goes_back_to;  // it turned out to be no better here
-    float share_before = 0;          // of a CPU, where it came from
-    Instant stays_until{};           // not shipped before
-    Instant invests_until{};         // nor before this, while all its faults are on new pages
-    std::optional<Instant> leaving;  // since when it was asked to
+    float share_before = 0;              // of a CPU, where it came from
+    Instant stays_until{};               // not shipped before
+    Instant invests_until{};             // nor before this, while all its faults are on new pages
+    std::optional<Instant> leaving;      // since when it was asked to
     std::optional<PendingStay> pending_stay;
 
     std::array<std::uint32_t, 1024> seen{};  // pages fetched, by their low bits, plus 1

@@ -24,11 +24,24 @@ HoldLimits hold_limits(NodeId node, std::size_t node_count, Duration hold, Durat
     return {.hold = hold,
             .patience = std::max(hold, round_trip) * kPatience,
             .spread = kSpreadPerNode * static_cast<std::uint32_t>(node_count),
-            .seed = node.value()};
+            .seed = node.value(),
+            .longest = kLongestMeasuredHold};
 }
 
 HoldTable::HoldTable(HoldLimits limits) : limits_(limits) {
     VSMP_CHECK(limits.spread >= 1, "a spread of less than one");
+}
+
+Duration HoldTable::hold() const {
+    return std::max(limits_.hold, std::min(kHoldPerHandOver * std::max(hand_over(), most_told_),
+                                           limits_.longest));
+}
+
+void HoldTable::on_told(NodeId by, Duration hand_over) {
+    Duration& told = told_[by.value()];
+    if (told == hand_over) return;
+    told = hand_over;
+    most_told_ = std::ranges::max(told_);
 }
 
 // patience * spread / (1 + u * (spread - 1)) for a u drawn evenly from 0 to 1.
@@ -36,8 +49,10 @@ Duration HoldTable::draw_patience() {
     constexpr int kBits = 16;
     const std::uint64_t u = mixed(mixed(limits_.seed) + draws_++) >> (64 - kBits);
     const std::uint64_t one = std::uint64_t{1} << kBits;
+    const Duration least =
+        hold() > limits_.hold ? std::max(limits_.patience, kPatience * hold()) : limits_.patience;
     const auto divisor = static_cast<Duration::rep>(one + u * (limits_.spread - 1));
-    return limits_.patience * limits_.spread * static_cast<Duration::rep>(one) / divisor;
+    return least * limits_.spread * static_cast<Duration::rep>(one) / divisor;
 }
 
 HoldTable::Burst& HoldTable::burst_of(Claimant claimant) {
@@ -51,8 +66,20 @@ HoldTable::Burst& HoldTable::burst_of(Claimant claimant) {
 
 std::optional<Instant> HoldTable::deadline(const Burst& burst) const {
     if (burst.pages.empty()) return std::nullopt;
-    if (!burst.waits_for) return burst.last_granted + limits_.hold;
+    if (!burst.waits_for) return burst.due;
     return std::max(burst.waits_since, burst.last_granted) + burst.patience;
+}
+
+// Else its hold goes on.
+bool HoldTable::had_its_turn(Burst& burst, Instant now) {
+    const auto had_now = clock_ ? clock_->had(burst.claimant) : std::nullopt;
+    if (!had_now || !burst.had_before) return true;
+    const Duration had = *had_now - *burst.had_before;
+    const Instant latest = burst.last_granted + kLatestHolds * hold();
+    // A wake-up always takes a moment; for that alone it is not worth another look.
+    if (had >= burst.turn * 3 / 4 || now >= latest) return true;
+    burst.due = std::min(now + burst.turn - had, latest);
+    return false;
 }
 
 bool HoldTable::held(PageNumber page) const {
@@ -77,6 +104,9 @@ void HoldTable::on_granted(Claimant claimant, PageNumber page, Instant now) {
     Burst& burst = burst_of(claimant);
     if (burst.waits_for == page) burst.waits_for.reset();
     burst.last_granted = now;
+    burst.turn = begin_turn(claimant, page);
+    burst.due = now + burst.turn;
+    burst.had_before = clock_ ? clock_->had(claimant) : std::nullopt;
     std::erase(burst.pages, page);
     if (burst.pages.size() == kMaxBurstPages) {
         let_go(burst.pages.front(), now);
@@ -85,7 +115,31 @@ void HoldTable::on_granted(Claimant claimant, PageNumber page, Instant now) {
     burst.pages.push_back(page);
 }
 
+// How long it shall be.
+Duration HoldTable::begin_turn(Claimant claimant, PageNumber page) {
+    const auto had = clock_ ? clock_->had(claimant) : std::nullopt;
+    if (!had) return hold();
+    auto turn = std::ranges::find(turns_, claimant, &Turn::claimant);
+    if (turn == turns_.end()) turn = turns_.emplace(turn);
+    const Duration too_much =
+        turn->claimant == claimant && turn->page == page ? turn->too_much : Duration::zero();
+    *turn = {.claimant = claimant, .page = page, .had_before = had, .too_much = too_much};
+    return std::clamp(hold() - turn->too_much, hold() / 4, hold() * 2);
+}
+
+void HoldTable::on_lost(PageNumber page) {
+    for (Turn& turn : turns_) {
+        if (turn.page != page || !turn.had_before) continue;
+        const auto had = clock_->had(turn.claimant);
+        if (had)
+            turn.too_much = std::clamp(turn.too_much + *had - *turn.had_before - hold(), -hold(),
+                                       kLatestHolds * hold());
+        turn.had_before.reset();
+    }
+}
+
 void HoldTable::on_abandoned(Claimant claimant, Instant now) {
+    std::erase_if(turns_, [&](const Turn& turn) { return turn.claimant == claimant; });
     const auto found = std::ranges::find(bursts_, claimant, &Burst::claimant);
     if (found == bursts_.end()) return;
     for (PageNumber page : found->pages) let_go(page, now);
@@ -106,6 +160,10 @@ void HoldTable::expired(Instant now, std::vector<PageNumber>& pages) {
     for (Burst& burst : bursts_) {
         const auto due = deadline(burst);
         if (!due || *due > now) continue;
+        if (!burst.waits_for) {
+            if (!had_its_turn(burst, now)) continue;
+            late_.add(now - *due);
+        }
         for (PageNumber page : burst.pages) let_go(page, now);
         burst.pages.clear();
         burst.patience = draw_patience();

@@ -18,17 +18,20 @@ struct Request {
     NodeId from;
     Version version = 0;
     bool upgrade = false;
+    bool waited = false;
 };
 
 void send(HomeStep& out, MessageKind kind, const Request& request, std::uint8_t to, int acks = 0) {
     const bool forward = kind == MessageKind::forward_read || kind == MessageKind::forward_write;
+    const bool first = forward || kind == MessageKind::upgrade_grant;
     out.actions.push({.kind = ActionKind::send,
                       .to = NodeId{to},
                       .message = {.kind = kind,
                                   .page = request.page,
                                   .requester = request.from,
                                   .acks = static_cast<std::uint8_t>(acks),
-                                  .version = forward ? request.version : 0}});
+                                  .version = forward ? request.version : 0,
+                                  .waited = first && request.waited}});
 }
 
 // Whose copy a requester gets: home's own if it has one, which saves a hop.
@@ -85,7 +88,8 @@ void serve_next(NodeId home, const Message& message, HomeStep& out) {
     const Request request{.page = message.page,
                           .from = requester,
                           .version = message.requester == requester ? message.version : 0,
-                          .upgrade = (next.waiting_upgrades & mask) != 0};
+                          .upgrade = (next.waiting_upgrades & mask) != 0,
+                          .waited = message.requester != requester};
     next.busy = true;
     next.requester = requester.value();
     const bool reads = (next.waiting_readers & mask) != 0;

@@ -17,7 +17,7 @@ class Stepper {
 
   private:
     void asked(Deferred what, const Message& message);
-    void serve(Deferred what, NodeId requester, std::uint8_t acks, Version version);
+    void serve(Deferred what, const Message& message);
     void lose();
     void serve_deferred();
     void granted_shared();
@@ -32,8 +32,8 @@ class Stepper {
         act(page().permission == Permission::exclusive ? ActionKind::map_exclusive
                                                        : ActionKind::map_shared);
     }
-    void send(MessageKind kind, NodeId to, NodeId requester, std::uint8_t acks = 0,
-              Contents contents = Contents::none, Version version = 0);
+    void send(MessageKind kind, NodeId to, NodeId requester);
+    void answer(MessageKind kind, const Message& asked);
     LocalPage& page() { return out_.next; }
     const LocalPage& page() const { return out_.next; }
 
@@ -43,16 +43,24 @@ class Stepper {
     LocalStep out_;
 };
 
-void Stepper::send(MessageKind kind, NodeId to, NodeId requester, std::uint8_t acks,
-                   Contents contents, Version version) {
+void Stepper::send(MessageKind kind, NodeId to, NodeId requester) {
     out_.actions.push({.kind = ActionKind::send,
                        .to = to,
+                       .message = {.kind = kind, .page = page_, .requester = requester}});
+}
+
+// The contents, for whoever asked, or the word that it is done.
+void Stepper::answer(MessageKind kind, const Message& asked) {
+    const bool ack = kind == MessageKind::invalidate_ack;
+    out_.actions.push({.kind = ActionKind::send,
+                       .to = asked.requester,
                        .message = {.kind = kind,
                                    .page = page_,
-                                   .requester = requester,
-                                   .acks = acks,
-                                   .contents = contents,
-                                   .version = version}});
+                                   .requester = asked.requester,
+                                   .acks = asked.acks,
+                                   .contents = ack ? Contents::none : Contents::page,
+                                   .version = asked.version,
+                                   .waited = asked.waited}});
 }
 
 void Stepper::fault(Access access) {
@@ -113,19 +121,21 @@ void Stepper::asked(Deferred what, const Message& message) {
         page().deferred_version = message.version;
         return;
     }
-    serve(what, message.requester, message.acks, message.version);
+    serve(what, message);
 }
 
 void Stepper::serve_deferred() {
     const Deferred what = page().deferred;
-    const NodeId requester{page().deferred_requester};
-    const std::uint8_t acks = page().deferred_acks;
-    const Version version = page().deferred_version;
+    const Message message{.page = page_,
+                          .requester = NodeId{page().deferred_requester},
+                          .acks = page().deferred_acks,
+                          .version = page().deferred_version,
+                          .waited = true};
     page().deferred = Deferred::none;
     page().deferred_requester = 0;
     page().deferred_acks = 0;
     page().deferred_version = 0;
-    serve(what, requester, acks, version);
+    serve(what, message);
 }
 
 void Stepper::lose() {
@@ -134,7 +144,7 @@ void Stepper::lose() {
     page().source = false;
 }
 
-void Stepper::serve(Deferred what, NodeId requester, std::uint8_t acks, Version version) {
+void Stepper::serve(Deferred what, const Message& message) {
     // Whatever home wanted of this page, it knows by now that this node has it no more, or has it
     // still.
     if (what != Deferred::none) page().releasing = false;
@@ -148,18 +158,17 @@ void Stepper::serve(Deferred what, NodeId requester, std::uint8_t acks, Version 
                 page().permission = Permission::shared;
                 page().source = self_ != home_;
             }
-            if (requester == home_) page().source = false;
-            return send(MessageKind::shared_data, requester, requester, 0, Contents::page, version);
+            if (message.requester == home_) page().source = false;
+            return answer(MessageKind::shared_data, message);
         case Deferred::forward_write:
             VSMP_CHECK(page().permission != Permission::none, "asked for a page that is not here");
             lose();
-            return send(MessageKind::exclusive_data, requester, requester, acks, Contents::page,
-                        version);
+            return answer(MessageKind::exclusive_data, message);
         case Deferred::invalidate:
             VSMP_CHECK(page().permission != Permission::exclusive,
                        "invalidation of an unshared page");
             if (page().permission == Permission::shared) lose();
-            return send(MessageKind::invalidate_ack, requester, requester);
+            return answer(MessageKind::invalidate_ack, message);
     }
 }
 

@@ -31,6 +31,12 @@ bool carries_version(MessageKind kind) {
            kind == MessageKind::forward_read || kind == MessageKind::forward_write;
 }
 
+bool carries_waited(MessageKind kind) {
+    return kind == MessageKind::forward_read || kind == MessageKind::forward_write ||
+           kind == MessageKind::shared_data || kind == MessageKind::exclusive_data ||
+           kind == MessageKind::upgrade_grant || kind == MessageKind::invalidate_ack;
+}
+
 }  // namespace
 
 void encode(const Message& message, ByteWriter& to) {
@@ -38,7 +44,9 @@ void encode(const Message& message, ByteWriter& to) {
     to.write(static_cast<std::uint8_t>(message.contents));
     to.write(message.acks);
     to.write(message.requester.value());
-    to.write(std::uint32_t{0});
+    to.write(static_cast<std::uint8_t>(message.waited));
+    to.write(std::uint8_t{0});
+    to.write(message.hand_over);
     to.write(message.page.value());
     to.write(message.version);
 }
@@ -50,12 +58,15 @@ std::optional<DecodedMessage> decode(ByteView bytes, std::uint64_t page_count,
     const auto contents = contents_from(reader.read<std::uint8_t>());
     const auto acks = reader.read<std::uint8_t>();
     const auto requester = reader.read<std::uint8_t>();
-    const auto reserved = reader.read<std::uint32_t>();
+    const auto waited = reader.read<std::uint8_t>();
+    const auto reserved = reader.read<std::uint8_t>();
+    const auto hand_over = reader.read<std::uint16_t>();
     const auto page = reader.read<std::uint64_t>();
     const auto version = reader.read<Version>();
     if (!reader.ok() || !kind || !contents || reserved != 0) return std::nullopt;
     if (page >= page_count || requester >= node_count || acks >= node_count) return std::nullopt;
     if (acks != 0 && !carries_acks(*kind)) return std::nullopt;
+    if (waited > 1 || (waited != 0 && !carries_waited(*kind))) return std::nullopt;
     if (version != 0 && !carries_version(*kind)) return std::nullopt;
     if (carries_contents(*kind) != (*contents != Contents::none)) return std::nullopt;
     const ByteView body = reader.take(reader.remaining());
@@ -65,7 +76,9 @@ std::optional<DecodedMessage> decode(ByteView bytes, std::uint64_t page_count,
                            .requester = NodeId{requester},
                            .acks = acks,
                            .contents = *contents,
-                           .version = version},
+                           .version = version,
+                           .waited = waited != 0,
+                           .hand_over = hand_over},
                           body};
 }
 

@@ -17,6 +17,7 @@
 
 #include "proto/bytes.hpp"
 #include "proto/ids.hpp"
+#include "proto/time.hpp"
 
 namespace vsmp::coherence {
 
@@ -55,6 +56,11 @@ struct Message {
     // Of read_request, write_request, forward_read and forward_write: the contents of a copy that
     // the requester may not use, but still has; 0: none. It keeps that copy until it is answered.
     Version version = 0;
+    // Of forward_*, *_data, upgrade_grant and invalidate_ack: this took longer than it has to,
+    // since somebody else was served first or held the page.
+    bool waited = false;
+    // What getting a page takes the sender, as a rule, in kHandOverUnits; 0: it does not know.
+    std::uint16_t hand_over = 0;
 
     friend bool operator==(const Message&, const Message&) = default;
 };
@@ -62,8 +68,9 @@ struct Message {
 // Messages to one node travel in bundles, in order, as many as fit a message of the fabric; each
 // counts as if it had come alone.
 //
-// kind u8, contents u8, acks u8, requester u8, reserved u32 (zero), page u64, version u64: 24
-// bytes, then kPageSize bytes of contents when contents == page.
+// kind u8, contents u8, acks u8, requester u8, waited u8 (0 or 1), zero u8, hand_over u16, page
+// u64, version u64: 24 bytes, then kPageSize bytes of contents when contents == page.
+inline constexpr Duration kHandOverUnit = std::chrono::microseconds(8);
 inline constexpr std::size_t kMessageHeaderSize = 24;
 
 struct DecodedMessage {
@@ -74,7 +81,7 @@ struct DecodedMessage {
 // Writes the header only; the contents follow as the caller's second segment.
 void encode(const Message& message, ByteWriter& to);
 // nullopt when malformed: unknown kind, page >= page_count, requester >= node_count, wrong length,
-// contents or a version on a kind that carries none, acks >= node_count.
+// contents, a version or `waited` on a kind that carries none, acks >= node_count.
 std::optional<DecodedMessage> decode(ByteView bytes, std::uint64_t page_count,
                                      std::size_t node_count);
 

@@ -55,18 +55,24 @@ void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Inst
         if (observer_) observer_->on_touched(fault.page, now);
     }
     if (is_remote(fault)) {
-        holds_.on_fault(claimant, fault.page, now);
-        const Waiting claim{fault.page, claimant};
-        if (std::find(waiting_.begin(), waiting_.end(), claim) == waiting_.end())
-            waiting_.push_back(claim);
+        expect(fault, claimant);
     } else {
         ++counters_.local_maps;
         table_.set(fault.page, PageFlag::mapped, false);  // or there would have been no fault
     }
-    table_.set(fault.page, PageFlag::resting, false);
     fault_when_possible({fault.page, fault.access, Starved::Why::fault});
     if (advice.request) ask_ahead(*advice.request);
     settle();
+}
+
+void Broker::expect(const Userfault& fault, coherence::Claimant claimant) {
+    holds_.on_fault(claimant, fault.page, now_);
+    if (std::ranges::any_of(waiting_, [&](const Waiting& w) {
+            return w.page == fault.page && w.claimant == claimant;
+        }))
+        return;
+    const bool asked_now = table_.local(fault.page).request == coherence::Request::none;
+    waiting_.push_back({fault.page, claimant, asked_now ? std::optional{now_} : std::nullopt});
 }
 
 void Broker::set_read_ahead(std::uint64_t pages) {
@@ -175,6 +181,12 @@ bool Broker::attempt(const Starved& what) {
     const auto purpose =
         table_.is_home(what.page) ? coherence::Purpose::home : coherence::Purpose::fetch;
     if (!table_.has(what.page, PageFlag::framed) && !take(what.page, purpose)) return false;
+    // Somebody waits: the page may have come home, or been fetched ahead, while there was no
+    // memory.
+    if (what.why == Starved::Why::fault) {
+        table_.set(what.page, PageFlag::resting, false);
+        table_.set(what.page, PageFlag::on_touch, false);
+    }
     // Nobody here has asked for it: it is mapped when somebody does.
     if (what.why == Starved::Why::take_home && !table_.has(what.page, PageFlag::mapped) &&
         table_.local(what.page).request == coherence::Request::none)
@@ -185,11 +197,25 @@ bool Broker::attempt(const Starved& what) {
 
 void Broker::fault_when_possible(const Starved& what) {
     if (attempt(what)) return;
-    if (what.why == Starved::Why::fault) ++counters_.memory_waits;
+    if (what.why == Starved::Why::fault) {
+        ++counters_.memory_waits;
+        disregard_wait(what.page);
+    }
     starved_.push_back(what);
 }
 
+void Broker::note_hand_over(NodeId from, const Message& message) {
+    if (from != self_) holds_.on_told(from, message.hand_over * coherence::kHandOverUnit);
+    if (message.waited && !coherence::is_for_home(message.kind)) disregard_wait(message.page);
+}
+
+void Broker::disregard_wait(PageNumber page) {
+    for (Waiting& w : waiting_)
+        if (w.page == page) w.since.reset();
+}
+
 void Broker::dispatch(NodeId from, const Message& message, ByteView contents) {
+    note_hand_over(from, message);
     if (!coherence::is_for_home(message.kind)) {
         run_local(message.page, {LocalEventKind::message, Access::read, message}, contents);
     } else if (table_.is_home(message.page) && message.requester == from) {
@@ -218,6 +244,7 @@ void Broker::run_local(PageNumber page, const LocalEvent& event, ByteView conten
         table_.set(page, PageFlag::on_touch, false);
         table_.set(page, PageFlag::resting, false);
         ahead_ledger_.on_lost(page);
+        holds_.on_lost(page);
         resident_.on_lost(page);
     }
     if (before.releasing && !step.next.releasing) resident_.on_offer_settled();
@@ -260,6 +287,7 @@ void Broker::start_hold(PageNumber page) {
     bool claimed = false;
     for (const Waiting& w : waiting_) {
         if (w.page != page) continue;
+        if (w.since) holds_.on_fetched(now_ - *w.since);
         holds_.on_granted(w.claimant, page, now_);
         if (observer_) observer_->on_obtained(w.claimant, page, now_);
         claimed = true;
@@ -294,6 +322,8 @@ void Broker::send(NodeId to, Message message) {
         loopback_.push_back(message);
         return;
     }
+    message.hand_over = static_cast<std::uint16_t>(
+        std::min<Duration::rep>(holds_.hand_over() / coherence::kHandOverUnit, 0xffff));
     VSMP_CHECK(fabric_ != nullptr, "a message to another node without a fabric");
     const ByteView body = message.contents == Contents::none ? ByteView{} : put_contents(message);
     outbox_.push(*fabric_, to, message, body);

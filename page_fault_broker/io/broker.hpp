@@ -67,6 +67,8 @@ class Broker : private coherence::MemoryKeeper {
            PageMapper& mapper, std::uint64_t memory_limit = 0);
     // How other nodes are reached; before the first event. Without it the guest has one node.
     void attach(fabric::Fabric* fabric) { fabric_ = fabric; }
+    // Without one the time of a hold is what passes.
+    void set_turn_clock(const coherence::TurnClock* clock) { holds_.set_clock(clock); }
     void set_observer(BrokerObserver* observer) { observer_ = observer; }
     // Pages fetched ahead of a vCPU that goes through memory in order, at most
     // coherence::kMaxReadAhead; 0: none.
@@ -98,13 +100,16 @@ class Broker : private coherence::MemoryKeeper {
         return ahead_ledger_.counters();
     }
     const coherence::MemoryCounters& memory_counters() const { return resident_.counters(); }
+    // How long a page that was obtained stays at least, now.
+    Duration hold() const { return holds_.hold(); }
     std::uint64_t memory_limit() const { return resident_.limit(); }
 
   private:
     struct Waiting {  // who asked for a page that is on its way
         PageNumber page;
         coherence::Claimant claimant;
-        friend bool operator==(const Waiting&, const Waiting&) = default;
+        // None: the time until it is here says nothing about what a fetch takes.
+        std::optional<Instant> since;
     };
 
     // What is done once there is memory for it.
@@ -125,6 +130,9 @@ class Broker : private coherence::MemoryKeeper {
     void run_home(const coherence::Message& message);
     void perform(PageNumber page, const coherence::Action& action);
     void start_hold(PageNumber page);
+    void expect(const Userfault& fault, coherence::Claimant claimant);
+    void note_hand_over(NodeId from, const coherence::Message& message);
+    void disregard_wait(PageNumber page);
     bool attempt(const Starved& what);
     bool take(PageNumber page, coherence::Purpose purpose);
     void send_and_map();

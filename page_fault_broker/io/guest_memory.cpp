@@ -50,6 +50,11 @@ Result<void> GuestMemory::discard(PageNumber first, std::uint64_t count) {
     return {};
 }
 
+Result<void> GuestMemory::retire() {
+    if (::ftruncate(fd_.get(), 0) != 0) return Error::from_errno("ftruncate of guest RAM to 0");
+    return {};
+}
+
 Result<std::uint64_t> GuestMemory::resident_pages() const {
     constexpr std::uint64_t kBlock = 512;  // of st_blocks, stat(2)
     struct stat facts {};

@@ -27,6 +27,11 @@ class GuestMemory {
     Result<void> fill(PageNumber page, ByteView contents);
     // Gives the pages' memory back to the host: they then read as zero, and no mapping has them.
     Result<void> discard(PageNumber first, std::uint64_t count = 1);
+    // The end: all contents are gone, and from now on nobody gets a page any more: whoever touches
+    // one through either mapping has an error (EFAULT, or SIGBUS in user space) and allocates
+    // nothing. To be done before the userfaultfd is closed, or those who wait there would go on
+    // with new pages of zeros.
+    Result<void> retire();
     // Pages that the kernel counts for this guest on this node, by fstat(2).
     Result<std::uint64_t> resident_pages() const;
     std::span<std::byte> alias() const { return alias_.bytes(); }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,12 +18,13 @@ namespace vsmp::e2e {
 struct Machine {
     unsigned nodes = 2;
     unsigned vcpus_per_node = 1;
-    unsigned memory_mib = 16;  // of each node
-    unsigned limit_mib = 0;    // of each node; 0: none
-    unsigned hold_us = 0;      // 0: the default
+    unsigned memory_mib = 16;                 // of each node
+    unsigned limit_mib = 0;                   // of each node; 0: none
+    unsigned hold_us = 0;                     // 0: the default
+    std::optional<unsigned> read_ahead = {};  // pages, instead of the default
     std::string policy = "always-fetch";
     std::string link = "type='auto'";   // '@' stands for the node's number
-    std::string settings;               // more of <cluster>, the prefix is "v"
+    std::string settings = {};          // more of <cluster>, the prefix is "v"
     std::chrono::seconds patience{90};  // with the whole run; more on an emulated host
 
     unsigned vcpus() const { return nodes * vcpus_per_node; }

@@ -140,6 +140,150 @@ TEST(HoldTable, AbandonedPagesAreLetGoAtOnceUnlessAnotherHoldsThem) {
     EXPECT_EQ(table.over(11us), Table::Pages{2});
 }
 
+// A clock that tells what the test says.
+struct Had final : TurnClock {
+    std::optional<Duration> had(Claimant) const override { return time; }
+    std::optional<Duration> time = 1s;
+};
+
+TEST(HoldTable, TheTimeCountsThatTheClaimantHad) {
+    Had had;
+    Table table;
+    table.set_clock(&had);
+    table.on_granted(kVcpu, page(1), at(0us));
+    EXPECT_EQ(table.over(10us), Table::Pages{});
+    EXPECT_EQ(table.next_deadline(), at(20us));
+    *had.time += 4us;  // its thread has begun to run
+    EXPECT_EQ(table.over(20us), Table::Pages{});
+    EXPECT_EQ(table.next_deadline(), at(26us));
+    *had.time += 6us;
+    EXPECT_EQ(table.over(26us), Table::Pages{1});
+}
+
+TEST(HoldTable, WhoHadMostOfItsTimeIsNotLookedAtAgain) {
+    Had had;
+    Table table;
+    table.set_clock(&had);
+    table.on_granted(kVcpu, page(1), at(0us));
+    *had.time += 8us;
+    EXPECT_EQ(table.over(10us), Table::Pages{1});
+}
+
+TEST(HoldTable, WhoNeverRunsLosesThePageInTheEnd) {
+    Had had;
+    Table table;
+    table.set_clock(&had);
+    table.on_granted(kVcpu, page(1), at(0us));
+    for (int i = 1; i < kLatestHolds; ++i) EXPECT_EQ(table.over(i * 10us), Table::Pages{});
+    EXPECT_EQ(table.over(kLatestHolds * 10us), Table::Pages{1});
+}
+
+// A turn of `had` with the page, from its grant at `when` on. What was planned.
+Duration turn(Table& table, Had& had, Duration when, Duration took) {
+    table.on_granted(kVcpu, page(1), at(when));
+    const Duration planned = *table.next_deadline() - at(when);
+    *had.time += took;
+    table.over(when + std::max(planned, took));
+    table.on_lost(page(1));
+    return planned;
+}
+
+TEST(HoldTable, WhoHadThePageTooLongHasAShorterTurnNextTime) {
+    Had had;
+    Table table;
+    table.set_clock(&had);
+    EXPECT_EQ(turn(table, had, 0us, 14us), 10us);
+    EXPECT_EQ(turn(table, had, 100us, 6us), 6us);
+    EXPECT_EQ(turn(table, had, 200us, 45us), 10us);
+    EXPECT_EQ(turn(table, had, 300us, 10us), 2500ns);  // a part of it remains
+    EXPECT_EQ(turn(table, had, 400us, 8us), 2500ns);
+}
+
+TEST(HoldTable, WhoHadItTooShortHasALongerOne) {
+    Had had;
+    Table table;
+    table.set_clock(&had);
+    EXPECT_EQ(turn(table, had, 0us, 8us), 10us);
+    EXPECT_EQ(turn(table, had, 100us, 12us), 12us);
+    EXPECT_EQ(turn(table, had, 200us, 10us), 10us);
+}
+
+TEST(HoldTable, AnotherPageIsAnotherFight) {
+    Had had;
+    Table table;
+    table.set_clock(&had);
+    turn(table, had, 0us, 50us);
+    table.on_granted(kVcpu, page(2), at(100us));
+    EXPECT_EQ(table.next_deadline(), at(110us));
+}
+
+TEST(HoldTable, WithoutAnAnswerOfTheClockAllTimeCounts) {
+    Had had;
+    Table table;
+    table.set_clock(&had);
+    table.on_granted(kVcpu, page(1), at(0us));
+    had.time.reset();
+    EXPECT_EQ(table.over(10us), Table::Pages{1});
+}
+
+TEST(HoldTable, ABurstThatWaitsIsCutWhateverItHad) {
+    Had had;
+    Table table;
+    table.set_clock(&had);
+    table.on_granted(kVcpu, page(1), at(0us));
+    table.on_fault(kVcpu, page(2), at(5us));
+    EXPECT_EQ(table.over(105us), Table::Pages{1});
+}
+
+TEST(HoldTable, AHoldIsNotShorterThanAHandOver) {
+    HoldTable table{{.hold = 10us, .patience = 100us, .longest = 90us}};
+    EXPECT_EQ(table.hold(), 10us);
+    for (int i = 0; i < 10; ++i) table.on_fetched(4us);
+    EXPECT_EQ(table.hold(), 10us);
+    for (int i = 0; i < 11; ++i) table.on_fetched(15us);
+    EXPECT_EQ(table.hold(), 30us);
+    table.on_fetched(10ms);  // one in the way of many
+    EXPECT_EQ(table.hold(), 30us);
+    table.on_granted(kVcpu, page(1), at(0us));
+    EXPECT_EQ(table.next_deadline(), at(30us));
+    for (int i = 0; i < 30; ++i) table.on_fetched(10ms);
+    EXPECT_EQ(table.hold(), 90us);
+}
+
+TEST(HoldTable, AHoldIsNotShorterThanTheSlowestNodeNeeds) {
+    HoldTable table{{.hold = 10us, .patience = 100us, .longest = 1ms}};
+    table.on_told(NodeId{1}, 50us);
+    table.on_told(NodeId{2}, 20us);
+    EXPECT_EQ(table.hold(), 100us);
+    table.on_told(NodeId{1}, 0us);
+    EXPECT_EQ(table.hold(), 40us);
+}
+
+TEST(HoldTable, WhoLooksLateNeedsLongerHolds) {
+    HoldTable table{{.hold = 10us, .patience = 100us, .longest = 1ms}};
+    std::vector<PageNumber> pages;
+    for (std::uint64_t i = 0; i < RunningMedian::kFewest; ++i) {
+        EXPECT_EQ(table.hold(), 10us);
+        table.on_granted(kVcpu, page(i), at(i * 1ms));
+        table.expired(*table.next_deadline() + 25us, pages);
+    }
+    EXPECT_EQ(table.hold(), 25us);
+}
+
+TEST(RunningMedian, IsOfTheLastOnes) {
+    RunningMedian meter;
+    for (std::size_t i = 0; i < RunningMedian::kFewest; ++i) {
+        EXPECT_EQ(meter.median(), 0us);
+        meter.add(1us);
+    }
+    EXPECT_EQ(meter.median(), 1us);
+    for (std::size_t i = 0; i < 2 * RunningMedian::kSamples; ++i)
+        meter.add(i % 3 == 0 ? 1s : Duration{20us});
+    EXPECT_EQ(meter.median(), 20us);
+    for (std::size_t i = 0; i < RunningMedian::kSamples; ++i) meter.add(40us);
+    EXPECT_EQ(meter.median(), 40us);
+}
+
 TEST(HoldLimits, ArePatientForSomeHoldsAndSomeRoundTrips) {
     EXPECT_EQ(hold_limits(NodeId{0}, 2, 10us, 5us).patience, kPatience * 10us);
     EXPECT_EQ(hold_limits(NodeId{0}, 2, 10us, 50us).patience, kPatience * 50us);

@@ -21,6 +21,10 @@ Message message(MessageKind kind, int requester, int acks = 0, Contents contents
             .acks = static_cast<std::uint8_t>(acks),
             .contents = contents};
 }
+Message late(Message message) {
+    message.waited = true;
+    return message;
+}
 Action act(ActionKind kind) {
     return {.kind = kind, .to = {}, .message = {}};
 }
@@ -161,8 +165,16 @@ TEST(LocalPage, ADeferredForwardKeepsItsAcks) {
     EXPECT_TRUE(page.hears(message(forward_write, 2, 3)).empty());
     EXPECT_EQ(page.hold_expires(),
               (Page::Actions{act(revoke_all),
-                             send_to(2, message(exclusive_data, 2, 3, Contents::page))}));
+                             send_to(2, late(message(exclusive_data, 2, 3, Contents::page)))}));
     EXPECT_EQ(page.state, LocalPage{});
+}
+
+TEST(LocalPage, WhatHadToWaitAtHomeIsSaidToHaveWaited) {
+    Page page;
+    page.obtain(Access::write);
+    EXPECT_EQ(page.hears(late(message(forward_write, 2, 1))),
+              (Page::Actions{act(revoke_all),
+                             send_to(2, late(message(exclusive_data, 2, 1, Contents::page)))}));
 }
 
 TEST(LocalPage, AHeldSharedPageServesReadersAtOnce) {
@@ -180,7 +192,7 @@ TEST(LocalPage, AnInvalidationMayComeWhileTheUpgradeWaits) {
     page.fault(Access::write);
     EXPECT_TRUE(page.hears(message(invalidate, 2)).empty());
     EXPECT_EQ(page.hold_expires(),
-              (Page::Actions{act(revoke_all), send_to(2, message(invalidate_ack, 2))}));
+              (Page::Actions{act(revoke_all), send_to(2, late(message(invalidate_ack, 2)))}));
     EXPECT_EQ(page.state, (LocalPage{.request = Request::write}));
     EXPECT_EQ(page.hears(message(exclusive_data, 1, 0, Contents::zero)).size(), 4u);
 }
@@ -204,7 +216,7 @@ TEST(LocalPage, AHeldPageKeepsTheVersionThatWasOffered) {
     Message answer = message(exclusive_data, 2, 1, Contents::page);
     answer.version = 77;
     EXPECT_TRUE(page.hears(asked).empty());
-    EXPECT_EQ(page.hold_expires(), (Page::Actions{act(revoke_all), send_to(2, answer)}));
+    EXPECT_EQ(page.hold_expires(), (Page::Actions{act(revoke_all), send_to(2, late(answer))}));
     EXPECT_EQ(page.state, LocalPage{});
 }
 

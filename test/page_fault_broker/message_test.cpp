@@ -46,6 +46,8 @@ TEST(CoherenceMessage, EveryKindSurvivesTheWire) {
         if (message.kind == MessageKind::exclusive_data) message.contents = Contents::page;
         if (message.kind == MessageKind::upgrade_grant) message.acks = 2;
         if (message.kind == MessageKind::forward_read) message.version = 0x1122334455667788;
+        if (message.kind == MessageKind::invalidate_ack) message.waited = true;
+        message.hand_over = 0x1234;
         const auto bytes = encoded(message);
         const auto decoded = decode(bytes, kPages, kNodes);
         ASSERT_TRUE(decoded) << int{raw};
@@ -57,8 +59,10 @@ TEST(CoherenceMessage, EveryKindSurvivesTheWire) {
 TEST(CoherenceMessage, HeaderLayoutIsWhatTheCommentSays) {
     Message message = grant();
     message.page = PageNumber{0x0102};
+    message.waited = true;
+    message.hand_over = 0x0304;
     const auto bytes = encoded(message);
-    const std::array<int, kMessageHeaderSize> expected{8, 2, 2, 1, 0, 0, 0, 0, 2, 1};
+    const std::array<int, kMessageHeaderSize> expected{8, 2, 2, 1, 1, 0, 4, 3, 2, 1};
     for (std::size_t i = 0; i < expected.size(); ++i)
         EXPECT_EQ(std::to_integer<int>(bytes[i]), expected[i]) << i;
 }
@@ -87,7 +91,7 @@ TEST(CoherenceMessage, RejectsFieldsOutOfRange) {
         std::size_t offset;
         int value;
     };
-    const Case cases[] = {{0, 0}, {0, 14}, {0, 255}, {1, 4}, {3, 3}, {4, 1}, {7, 1}, {15, 1}};
+    const Case cases[] = {{0, 0}, {0, 14}, {0, 255}, {1, 4}, {3, 3}, {4, 1}, {5, 1}, {15, 1}};
     ASSERT_TRUE(accepted(encoded(request())));
     for (const Case& c : cases) {
         auto bytes = encoded(request());

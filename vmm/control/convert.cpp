@@ -254,6 +254,7 @@ void to_wire(const NodeStats& from, wire::NodeStats& to) {
     to.set_prefetches(from.prefetches);
     to.set_prefetch_used(from.prefetch_used);
     to.set_prefetch_wasted(from.prefetch_wasted);
+    to.set_hold_us(from.hold_us);
     to.mutable_read_ahead()->set_asked(from.read_ahead.asked);
     to.mutable_read_ahead()->set_used(from.read_ahead.used);
     to.mutable_read_ahead()->set_wasted(from.read_ahead.wasted);
@@ -291,6 +292,7 @@ NodeStats from_wire(const wire::NodeStats& from) {
     stats.prefetches = from.prefetches();
     stats.prefetch_used = from.prefetch_used();
     stats.prefetch_wasted = from.prefetch_wasted();
+    stats.hold_us = from.hold_us();
     stats.read_ahead = {.asked = from.read_ahead().asked(),
                         .used = from.read_ahead().used(),
                         .wasted = from.read_ahead().wasted()};

@@ -41,6 +41,9 @@ void VcpuRunner::thread_main() {
     // For top -H.
     ::pthread_setname_np(::pthread_self(), ("vsmp-vcpu" + std::to_string(id_.value())).c_str());
     thread_id_.store(::gettid(), std::memory_order_relaxed);
+    clockid_t clock{};
+    if (::pthread_getcpuclockid(::pthread_self(), &clock) == 0)
+        cpu_clock_.store(clock, std::memory_order_relaxed);
     mailbox_.set_kick([this, self = ::pthread_self()] {
         auto kicked = kvm::kick(self, vcpu_.immediate_exit());
         VSMP_CHECK(kicked, "a vCPU cannot be called out of the guest");
@@ -73,6 +76,13 @@ Duration VcpuRunner::idle_time() const {
     const Instant since = idle_since_.load(std::memory_order_relaxed);
     const Duration before = idle_.load(std::memory_order_relaxed);
     return since == kBusy ? before : before + (monotonic_now() - since);
+}
+
+std::optional<Duration> VcpuRunner::turn_time() const {
+    const clockid_t clock = cpu_clock_.load(std::memory_order_relaxed);
+    timespec ran{};
+    if (clock == kNoClock || ::clock_gettime(clock, &ran) != 0) return std::nullopt;
+    return idle_time() + std::chrono::seconds(ran.tv_sec) + Duration{ran.tv_nsec};
 }
 
 // A halted vCPU wakes up here.

@@ -67,11 +67,14 @@ class VcpuRunner {
     pid_t thread_id() const { return thread_id_.load(std::memory_order_relaxed); }
     // How long it had nothing to do, all told: halted, not started yet, or not here.
     Duration idle_time() const;
+    // Time that the vCPU had: its thread on a CPU, or halted. None until the thread runs.
+    std::optional<Duration> turn_time() const;
     std::uint64_t exits() const { return exits_.load(std::memory_order_relaxed); }
     std::vector<MsrCount> ignored_msrs() const { return msrs_.counts(); }
 
   private:
     static constexpr Instant kBusy{};
+    static constexpr clockid_t kNoClock = -1;
 
     enum class Outcome : std::uint8_t { go_on, stop };
 
@@ -129,6 +132,7 @@ class VcpuRunner {
     Activity resume_as_ = Activity::parked;
     std::atomic<Activity> activity_{Activity::parked};
     std::atomic<pid_t> thread_id_{0};
+    std::atomic<clockid_t> cpu_clock_{kNoClock};  // of the thread
     std::atomic<std::uint64_t> exits_{0};
     std::atomic<Duration> idle_{Duration::zero()};  // without the idleness that goes on
     std::atomic<Instant> idle_since_{kBusy};

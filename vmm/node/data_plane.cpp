@@ -49,10 +49,13 @@ DataPlane::DataPlane(DataPlaneOptions options, DataPlaneHooks hooks, fabric::Fab
                       encode(message, writer);
                       send(to, fabric::Channel::locality, writer.written());
                   }},
-             policy, broker, directory) {}
+             policy, broker, directory) {
+    broker_.set_turn_clock(this);
+}
 
 DataPlane::~DataPlane() {
     stop();
+    broker_.set_turn_clock(nullptr);
 }
 
 void DataPlane::start() {
@@ -221,6 +224,12 @@ bool DataPlane::read_faults(Instant now, bool received) {
     for (const Userfault& fault : std::span{faults}.first(*count)) on_fault(fault, now);
     if (*count > 0) faultless_rounds_ = kFaultlessRounds - 1;  // more may come: look again at once
     return *count > 0;
+}
+
+// Claimants that are no vCPU have no turns.
+std::optional<Duration> DataPlane::had(coherence::Claimant claimant) const {
+    if (claimant.value() >= options_.vcpu_count) return std::nullopt;
+    return hooks_.turn_time(VcpuId{static_cast<std::uint16_t>(claimant.value())});
 }
 
 void DataPlane::on_fault(const Userfault& fault, Instant now) {

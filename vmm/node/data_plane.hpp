@@ -76,8 +76,9 @@ struct DataPlaneHooks {
     std::function<void(std::uint64_t guest_tsc_offset)> on_ready;
     // What else is to be done now and then; says when it wants to be called next.
     std::function<std::optional<Instant>(Instant now)> housekeeping;
-    std::function<Duration(VcpuId vcpu)> idle_time;  // PilotHooks
-    std::function<void(std::string)> on_notice;      // what a person should know of the links
+    std::function<Duration(VcpuId vcpu)> idle_time;                 // PilotHooks
+    std::function<std::optional<Duration>(VcpuId vcpu)> turn_time;  // coherence::TurnClock
+    std::function<void(std::string)> on_notice;  // what a person should know of the links
     std::function<void(Error)> on_failed;
 };
 
@@ -99,13 +100,13 @@ struct DataPlaneCounters {
     std::uint64_t sleeps = 0;
 };
 
-class DataPlane {
+class DataPlane final : private coherence::TurnClock {
   public:
     // `fabric` is null for a guest of one node. Everything referred to outlives the data plane.
     DataPlane(DataPlaneOptions options, DataPlaneHooks hooks, fabric::Fabric* fabric,
               UserfaultFd& userfault, Broker& broker, VcpuDirectory& directory,
               locality::Policy& policy, CommandQueue<Command>& commands);
-    ~DataPlane();
+    ~DataPlane() override;
 
     void start();
     void stop();  // any thread but its own; joins
@@ -116,6 +117,7 @@ class DataPlane {
     Pilot& pilot() { return pilot_; }
 
   private:
+    std::optional<Duration> had(coherence::Claimant claimant) const override;
     // A fault whose vCPU was asked to go to the page instead. Should the vCPU be unable to leave
     // (a fault inside KVM's emulator does not end on a signal), the page is fetched after all.
     struct ShippedFault {

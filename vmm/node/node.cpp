@@ -228,6 +228,7 @@ Result<void> NodeImpl::make_data_plane(std::uint64_t host) {
             .on_ready = [this](std::uint64_t offset) { on_ready(offset); },
             .housekeeping = [this](Instant now) { return housekeeping(now); },
             .idle_time = [this](VcpuId vcpu) { return vcpus_->idle_time(vcpu); },
+            .turn_time = [this](VcpuId vcpu) { return vcpus_->turn_time(vcpu); },
             .on_notice = [this](std::string text) { observer_.on_notice(std::move(text)); },
             .on_failed = [this](Error error) { observer_.on_failed(std::move(error)); }},
         fabric_.get(), *userfault_, *broker_, *directory_, *policy_, commands_);
@@ -235,13 +236,14 @@ Result<void> NodeImpl::make_data_plane(std::uint64_t host) {
     return {};
 }
 
-// What vCPUs wait for is released in this order: device replies, then pages. From the moment the
-// userfaultfd is closed they may read stale pages, but nothing they do leaves this process any
-// more.
+// What vCPUs wait for is released in this order: device replies, then pages. Nobody serves faults
+// any more by then, so whoever waits for a page, or needs one before it is stopped, has to fail: it
+// must not go on with zeros, nor allocate what the limit does not allow.
 NodeImpl::~NodeImpl() {
     ended_ = true;
     if (device_client_) device_client_->stop();
     if (data_plane_) data_plane_->stop();
+    if (memory_) VSMP_CHECK(memory_->retire(), "guest RAM cannot be taken away");
     userfault_.reset();
     if (vcpus_) vcpus_->stop();
 }
@@ -394,6 +396,8 @@ NodeStats NodeImpl::read_stats() const {
     const Pilot& pilot = data_plane_->pilot();
     stats.prefetches = pages.prefetches;
     stats.read_ahead = broker_->read_ahead_counters();
+    stats.hold_us = static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(broker_->hold()).count());
     stats.prefetch_used = pilot.counters().prefetch_used;
     stats.prefetch_wasted = pilot.counters().prefetch_wasted;
     const Instant now = monotonic_now();

@@ -87,6 +87,7 @@ struct NodeStats {
     std::uint64_t prefetches = 0;     // pages the policy asked for; of use or not, by sample:
     std::uint64_t prefetch_used = 0, prefetch_wasted = 0;
     coherence::ReadAheadCounters read_ahead;
+    std::uint64_t hold_us = 0;  // a page that was obtained stays so long at least, now
     MemoryStats memory;
     std::uint64_t ships_out = 0, ships_in = 0;
     std::uint64_t ship_frame_bytes_max = 0;

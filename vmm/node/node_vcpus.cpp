@@ -85,6 +85,10 @@ Duration NodeVcpus::idle_time(VcpuId vcpu) const {
     return vcpu.value() < runners_.size() ? runners_[vcpu.value()]->idle_time() : Duration::zero();
 }
 
+std::optional<Duration> NodeVcpus::turn_time(VcpuId vcpu) const {
+    return vcpu.value() < runners_.size() ? runners_[vcpu.value()]->turn_time() : std::nullopt;
+}
+
 std::vector<NodeStats::VcpuStats> NodeVcpus::stats() const {
     std::vector<NodeStats::VcpuStats> stats;
     for (std::size_t i = 0; i < runners_.size(); ++i) {

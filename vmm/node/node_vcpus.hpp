@@ -52,6 +52,8 @@ class NodeVcpus final : public LocalVcpus, public cpu::VcpuHost {
     std::optional<VcpuId> vcpu_of_thread(pid_t thread) const;
     // cpu::VcpuRunner::idle_time.
     Duration idle_time(VcpuId vcpu) const;
+    // cpu::VcpuRunner::turn_time.
+    std::optional<Duration> turn_time(VcpuId vcpu) const;
     // Without `here`: only the directory knows.
     std::vector<NodeStats::VcpuStats> stats() const;
 

@@ -1,6 +1,7 @@
 // bench_hotspot: false sharing. vCPUs on nodes of their own increment adjacent words of one page
 // (test/micro/hotspot.cpp): who gets how much, and how much of what the hold time permits.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 
 #include "test/bench/hotspot/hotspot_report.hpp"
@@ -19,10 +20,15 @@ struct Settings {
 Result<HotspotRun> run_hotspot(unsigned nodes, unsigned hold_us, const Settings& settings,
                                double per_us) {
     const auto ticks = static_cast<std::uint64_t>(settings.ms * 1'000 * per_us);
-    e2e::MicroGuest guest{
-        {.nodes = nodes, .hold_us = hold_us}, "hotspot", {0, ticks}, e2e::Begin::spread};
+    e2e::MicroGuest guest{{.nodes = nodes, .hold_us = hold_us, .read_ahead = 0},
+                          "hotspot",
+                          {0, ticks},
+                          e2e::Begin::spread};
     if (!guest.ready()) return Error{"the vCPUs are not where they belong:\n" + guest.transcript()};
     guest.type_line();
+    if (!guest.run().wait_for("micro vcpu=0 report code=5"))
+        return Error{"vCPU 0 did not run:\n" + guest.transcript()};
+    const std::vector<wire::NodeStats> stats = guest.stats();
     if (!guest.ends_well()) return Error{"the guest ended badly:\n" + guest.transcript()};
     HotspotRun run{
         .vcpus = nodes, .hold_us = static_cast<double>(hold_us), .seconds = settings.ms / 1e3};
@@ -33,6 +39,9 @@ Result<HotspotRun> run_hotspot(unsigned nodes, unsigned hold_us, const Settings&
         run.increments.push_back(increments[0]);
         run.turns.push_back(turns[0]);
     }
+    for (const wire::NodeStats& node : stats)
+        run.effective_hold_us =
+            std::max(run.effective_hold_us, static_cast<double>(node.hold_us()));
     const auto quick = guest.reports(0, 3), fetch = guest.reports(0, 4);
     if (quick.size() != 1 || fetch.size() != 1 || quick[0] == 0)
         return Error{"vCPU 0 did not report:\n" + guest.transcript()};

@@ -30,14 +30,15 @@ double HotspotRun::hand_overs_per_s() const {
 }
 
 std::string to_table(const std::vector<HotspotRun>& runs) {
-    std::string text =
-        fmt::format("{:>6}{:>9}{:>12}{:>12}{:>10}{:>8}{:>13}{:>13}\n", "vCPUs", "hold us",
-                    "least/fair", "incr./us", "ideal", "ratio", "hand-over us", "hand-overs/s");
+    std::string text = fmt::format("{:>6}{:>9}{:>11}{:>12}{:>12}{:>10}{:>8}{:>13}{:>13}\n", "vCPUs",
+                                   "hold us", "effective", "least/fair", "incr./us", "ideal",
+                                   "ratio", "hand-over us", "hand-overs/s");
     for (const HotspotRun& run : runs)
-        text += fmt::format("{:>6}{:>9.0f}{:>12.2f}{:>12.1f}{:>10.1f}{:>8.2f}{:>13.1f}{:>13.0f}\n",
-                            run.vcpus, run.hold_us, run.least_share(), run.per_us(),
-                            run.ideal_per_us(), run.per_us() / run.ideal_per_us(), run.hand_over_us,
-                            run.hand_overs_per_s());
+        text += fmt::format(
+            "{:>6}{:>9.0f}{:>11.0f}{:>12.2f}{:>12.1f}{:>10.1f}{:>8.2f}{:>13.1f}{:>13.0f}\n",
+            run.vcpus, run.hold_us, run.effective_hold_us, run.least_share(), run.per_us(),
+            run.ideal_per_us(), run.per_us() / run.ideal_per_us(), run.hand_over_us,
+            run.hand_overs_per_s());
     return text;
 }
 
@@ -46,6 +47,7 @@ std::string to_json(const std::vector<HotspotRun>& runs) {
     for (const HotspotRun& run : runs)
         json.push_back({{"vcpus", run.vcpus},
                         {"hold_us", run.hold_us},
+                        {"effective_hold_us", run.effective_hold_us},
                         {"seconds", run.seconds},
                         {"least_over_fair", run.least_share()},
                         {"increments_per_us", run.per_us()},

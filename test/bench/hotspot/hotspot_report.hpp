@@ -10,7 +10,8 @@ namespace vsmp::bench {
 // One run: vCPUs, one on each node, that increment adjacent words of one page.
 struct HotspotRun {
     unsigned vcpus = 0;
-    double hold_us = 0;
+    double hold_us = 0;            // as configured
+    double effective_hold_us = 0;  // longest of the nodes, at half time
     double seconds = 0;
     double undisturbed_per_us = 0;  // increments of one vCPU that has the page
     double hand_over_us = 0;        // to fetch a page that another node has written
@@ -20,7 +21,9 @@ struct HotspotRun {
     double least_share() const;
     double per_us() const;
     // Only who has the page works: in turn `hold` long, then one hand-over in which nobody does.
-    double ideal_per_us() const { return undisturbed_per_us * hold_us / (hold_us + hand_over_us); }
+    double ideal_per_us() const {
+        return undisturbed_per_us * effective_hold_us / (effective_hold_us + hand_over_us);
+    }
     double hand_overs_per_s() const;
 };
 

@@ -83,6 +83,7 @@ Cluster::Cluster(const Options& options)
         nodes_.push_back(
             std::make_unique<Node>(options_, n, mappings_, limit() == 0 ? 0 : limit() + more));
         nodes_[n]->broker.attach(&network_->fabric(n));
+        nodes_[n]->broker.set_turn_clock(this);
         // Half of the pages have contents from the start, the others are zero.
         for (std::size_t p = n * options.pages_per_node; p < (n + 1) * options.pages_per_node;
              p += 2) {
@@ -100,6 +101,22 @@ Cluster::Cluster(const Options& options)
 }
 
 Cluster::~Cluster() = default;
+
+std::optional<Duration> Cluster::had(Claimant claimant) const {
+    if (claimant.value() >= vcpus_.size()) return std::nullopt;  // left, see report_fault()
+    const Vcpu& vcpu = vcpus_[claimant.value()];
+    return vcpu.had + (vcpu.runs_since ? now_ - *vcpu.runs_since : Duration::zero());
+}
+
+void Cluster::stop_running(Vcpu& vcpu) {
+    if (vcpu.runs_since) vcpu.had += now_ - *vcpu.runs_since;
+    vcpu.runs_since.reset();
+}
+
+Duration Cluster::reaction_of(std::size_t vcpu) {
+    return up_to(vcpu == 0 ? std::max(options_.reaction, options_.slow_reaction)
+                           : options_.reaction);
+}
 
 std::uint64_t& Cluster::word(std::size_t node, std::size_t page) {
     return *reinterpret_cast<std::uint64_t*>(
@@ -191,6 +208,7 @@ void Cluster::perform(const Event& event) {
 
 void Cluster::attempt(std::size_t index) {
     Vcpu& vcpu = vcpus_[index];
+    if (!vcpu.runs_since) vcpu.runs_since = now_;
     if (vcpu.instruction.empty()) {
         if (outcome_.events > options_.events) return;
         std::optional<Instruction> next = options_.load(index);
@@ -202,6 +220,7 @@ void Cluster::attempt(std::size_t index) {
     for (const Touch& touch : vcpu.instruction) {
         if (mappings_.permits(vcpu.node, touch.page, touch.access)) continue;
         if (chance(options_.ships)) return ship(index);
+        stop_running(vcpu);
         vcpu.waits_for = touch.page;
         vcpu.waits_since = now_;
         vcpu.waits_remote = false;
@@ -231,6 +250,7 @@ void Cluster::ship(std::size_t index) {
     Vcpu& vcpu = vcpus_[index];
     nodes_[vcpu.node]->broker.on_abandoned(claimant(index), now_);
     settle(vcpu.node);
+    stop_running(vcpu);
     vcpu.node = below(options_.nodes);
     schedule_attempt(index, options_.wire.latency);
 }
@@ -339,7 +359,7 @@ void Cluster::wake(const Mapped& mapped) {
         if (vcpu.node != mapped.node || vcpu.waits_for != mapped.page) continue;
         vcpu.waits_for.reset();
         if (vcpu.waits_remote) outcome_.waits.push_back(now_ - vcpu.waits_since);
-        schedule_attempt(v, up_to(options_.reaction));
+        schedule_attempt(v, reaction_of(v));
     }
 }
 

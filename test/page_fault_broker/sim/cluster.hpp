@@ -52,6 +52,7 @@ struct Options {
     NetworkKind network = NetworkKind::masked;
     Wire wire = {};
     Duration reaction = std::chrono::microseconds(10);  // a fault or wake-up takes up to so long
+    Duration slow_reaction{};                           // of vCPU 0, if longer
     Duration hold = std::chrono::microseconds(50);
     Duration think = std::chrono::microseconds(100);  // between instructions, up to so long
     Mutation mutation = Mutation::none;
@@ -72,10 +73,10 @@ struct Outcome {
     Duration duration{};  // simulated
 };
 
-class Cluster {
+class Cluster final : private TurnClock {
   public:
     explicit Cluster(const Options& options);
-    ~Cluster();
+    ~Cluster() override;
     Outcome run();
 
   private:
@@ -87,6 +88,8 @@ class Cluster {
         Instant waits_since;
         std::uint64_t turn = 0;  // an attempt scheduled before the vCPU's last change is void
         bool waits_remote = false;
+        Duration had{};                     // time that it ran, before
+        std::optional<Instant> runs_since;  // unless it waits
     };
     struct Node;
     struct Event {
@@ -108,6 +111,10 @@ class Cluster {
     Duration up_to(Duration longest);
     std::size_t below(std::size_t limit);
     bool chance(double p);
+
+    std::optional<Duration> had(Claimant claimant) const override;
+    void stop_running(Vcpu& vcpu);
+    Duration reaction_of(std::size_t vcpu);
 
     void step();
     void perform(const Event& event);
