@@ -81,7 +81,10 @@ class PortFabric final : public Fabric {
     bool poll(Instant now, const Deliver& deliver) override;
     std::optional<Instant> next_deadline() const override;
 
-    int wakeup_fd() const override { return epoll_.get(); }
+    // A descriptor in between would make each waking longer.
+    int wakeup_fd() const override {
+        return ports_.size() == 1 ? ports_.front()->wakeup_fd() : epoll_.get();
+    }
     bool arm_wakeup() override;
     void disarm_wakeup() override {
         for (auto& port : ports_) port->disarm_wakeup();

@@ -325,12 +325,12 @@ bool Link::plan_data(PathMask blocked) {
     plan_.outgoing.kept = frame.kept;
     FrameHeader& header = plan_.outgoing.header;
     header.answer = frame.again ? AckUrgency::now : AckUrgency::may_wait;
-    header.channel = frame.segment.channel;
+    header.channel = frame.segment->channel;
     header.sequence = frame.sequence;
     header.order = frame.order;
     header.behind = frame.behind;
-    header.offset = frame.segment.offset;
-    header.total = frame.segment.total;
+    header.offset = frame.segment->offset;
+    header.total = frame.segment->total;
     return true;
 }
 

@@ -47,32 +47,35 @@ SendQueue::Admit SendWindow::admit() const {
     return left > reserve ? SendQueue::Admit::all : SendQueue::Admit::all_but_bulk;
 }
 
-void SendWindow::show(const SendQueue::Segment& segment, Frame& frame) const {
-    frame.segment = segment;
-    frame.payload = queue_.bytes(segment);
-    const KeptFrame& kept = queue_.kept(segment);
-    frame.kept = kept && segment.size == segment.total ? &kept : nullptr;
+void SendWindow::show(const InFlight& what, Frame& frame) const {
+    frame.order = what.order;
+    frame.behind = what.behind;
+    frame.segment = &what.segment;
+    frame.payload = queue_.bytes(what.segment);
+    const KeptFrame& kept = queue_.kept(what.segment);
+    frame.kept = kept && what.segment.size == what.segment.total ? &kept : nullptr;
 }
 
-bool SendWindow::next(std::size_t largest, Frame& frame) const {
+// What is new is written where it will be in flight: to copy it just written would have to wait
+// until the stores before it, of a whole page perhaps, have left the processor.
+bool SendWindow::next(std::size_t largest, Frame& frame) {
     if (lost_ > 0) {
         frame.sequence = lost_from_;
         while (at(frame.sequence).state != State::lost) ++frame.sequence;
-        const InFlight& lost = at(frame.sequence);
-        frame.order = lost.order;
-        frame.behind = lost.behind;
         frame.again = true;
-        show(lost.segment, frame);
+        show(at(frame.sequence), frame);
         return true;
     }
-    SendQueue::Segment segment;
-    if (!queue_.next(admit(), largest, segment)) return false;
-    const Stream stream = stream_of(segment.channel);
+    const SendQueue::Admit admitted = admit();
+    if (admitted == SendQueue::Admit::none) return false;
+    InFlight& fresh = at(next_);
+    if (!queue_.next(admitted, largest, fresh.segment)) return false;
+    const Stream stream = stream_of(fresh.segment.channel);
+    fresh.order = order_[static_cast<std::size_t>(stream)];
+    fresh.behind = stream == Stream::node ? 0 : order_[static_cast<std::size_t>(Stream::node)];
     frame.sequence = next_;
-    frame.order = order_[static_cast<std::size_t>(stream)];
-    frame.behind = stream == Stream::node ? 0 : order_[static_cast<std::size_t>(Stream::node)];
     frame.again = false;
-    show(segment, frame);
+    show(fresh, frame);
     return true;
 }
 
@@ -86,12 +89,11 @@ void SendWindow::transmitted(const Frame& sent, std::size_t path_index, Instant 
     } else {
         VSMP_CHECK(sent.sequence == next_, "not the frame that is next");
         if (!in_flight()) last_progress_ = now;
-        queue_.take(sent.segment);
-        ++order_[static_cast<std::size_t>(stream_of(sent.segment.channel))];
-        frame = InFlight{};
-        frame.segment = sent.segment;
-        frame.order = sent.order;
-        frame.behind = sent.behind;
+        queue_.take(frame.segment);
+        ++order_[static_cast<std::size_t>(stream_of(frame.segment.channel))];
+        frame.times_sent = 0;
+        frame.answer = Answer::prompt;
+        frame.was_needless = false;
         ++next_;
     }
     PathUse& path = paths_[path_index];
@@ -161,12 +163,13 @@ void SendWindow::arrived(InFlight& frame, Instant now, News& news) {
         path.timeouts = 0;
         path.round_trip.progress();
     }
-    if (!again && (!news.sample || news.sample->sent.at < frame.sent.at)) news.sample = frame;
+    if (!again && (news.sample == nullptr || news.sample->sent.at < frame.sent.at))
+        news.sample = &frame;
     frame.state = State::arrived;
 }
 
 void SendWindow::take_news(const News& news, Duration held_back, Instant now) {
-    if (news.sample && !news.filled_gap)
+    if (news.sample != nullptr && !news.filled_gap)
         paths_[news.sample->path].round_trip.sample(now - news.sample->sent.at, held_back);
     for (PathUse& path : paths_) path.reordering.calm(news.count);
     timeouts_in_a_row_ = 0;

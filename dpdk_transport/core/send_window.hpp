@@ -37,14 +37,15 @@ class SendWindow {
     struct Frame {
         std::uint32_t sequence = 0;
         std::uint16_t order = 0, behind = 0;
-        SendQueue::Segment segment;
-        ByteView payload;                 // valid until acknowledge() or clear()
-        const KeptFrame* kept = nullptr;  // has the payload, alone, as long as that is valid
         bool again = false;
+        // Valid until acknowledge() or clear():
+        const SendQueue::Segment* segment = nullptr;
+        ByteView payload;
+        const KeptFrame* kept = nullptr;  // has the payload and nothing else; null: it is elsewhere
     };
     // What may go on the wire now, new segments of at most `largest` bytes: first what is lost.
     // False: nothing.
-    bool next(std::size_t largest, Frame& frame) const;
+    bool next(std::size_t largest, Frame& frame);
     bool has_next() const { return lost_ > 0 || queue_.has_next(admit()); }
     // The frame that next() shows has been handed to the port.
     void transmitted(const Frame& frame, std::size_t path, Instant now);
@@ -101,7 +102,7 @@ class SendWindow {
     };
     // What one acknowledgement is news of.
     struct News {
-        std::optional<InFlight> sample;  // newest of those sent once
+        const InFlight* sample = nullptr;  // newest of those sent once
         std::uint32_t count = 0;
         bool filled_gap = false;  // then others may have arrived long before
         AckScope scope{};
@@ -114,7 +115,7 @@ class SendWindow {
     std::size_t flying() const;
     std::size_t room() const;
     SendQueue::Admit admit() const;
-    void show(const SendQueue::Segment& segment, Frame& frame) const;
+    void show(const InFlight& what, Frame& frame) const;
     bool possible(const Acknowledgement& told) const;
     void leave_flight(const InFlight& frame);
     void lose(std::uint32_t sequence, Cause cause);

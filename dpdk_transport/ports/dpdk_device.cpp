@@ -10,7 +10,7 @@
 namespace vsmp::fabric {
 namespace {
 
-constexpr unsigned kPoolCache = 64;
+constexpr unsigned kPoolCache = 128;
 constexpr std::uint16_t kQueue = 0;
 
 std::string with_reason(const std::string& what, const std::string& reason) {
@@ -56,8 +56,7 @@ Error DpdkDevice::failed(const std::string& operation, int code) const {
 
 Result<> DpdkDevice::start(const Setup& setup) {
     eal_->take_log_line();
-    // Last in, first out, so that what is used again is still in the processor's caches. (DPDK's
-    // own caches serve only threads that it knows.)
+    // Last in, first out, so that what is used again is still in the processor's caches.
     pool_ = rte_pktmbuf_pool_create_by_ops(
         name_.c_str(), static_cast<unsigned>(setup.buffers), kPoolCache, 0,
         static_cast<std::uint16_t>(setup.room + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY, "stack");

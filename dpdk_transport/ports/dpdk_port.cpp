@@ -32,7 +32,13 @@ FrameStore::Slot DpdkFrameStore::take() {
 
 void DpdkFrameStore::give_back(void* handle) {
     --taken_;
-    rte_pktmbuf_free(static_cast<rte_mbuf*>(handle));
+    auto* frame = static_cast<rte_mbuf*>(handle);
+    // The driver has it, too, on this same thread: no need for an atomic operation, which would wait
+    // for the copy of the page before.
+    if (const std::uint16_t users = rte_mbuf_refcnt_read(frame); users > 1)
+        rte_mbuf_refcnt_set(frame, static_cast<std::uint16_t>(users - 1));
+    else
+        rte_pktmbuf_free(frame);
 }
 
 DpdkPort::DpdkPort(std::unique_ptr<DpdkDevice> device, std::unique_ptr<Sleeper> sleeper,
@@ -112,7 +118,16 @@ void DpdkPort::hand_over(rte_mbuf* frame, const Receive& receive) {
     rte_pktmbuf_free(frame);
 }
 
+// DPDK keeps a cache of free buffers for each thread that it knows; for others each buffer takes a
+// lock, which waits for the copy of the page before. When it can know no more threads, so be it.
+void DpdkPort::know_this_thread() {
+    if (thread_is_known_) return;
+    thread_is_known_ = true;
+    if (rte_lcore_id() == LCORE_ID_ANY) rte_thread_register();
+}
+
 std::size_t DpdkPort::receive(const Receive& receive) {
+    know_this_thread();
     std::array<rte_mbuf*, kBurst> frames;
     std::uint16_t count = early_count_;
     if (count > 0) {

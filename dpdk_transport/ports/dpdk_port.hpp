@@ -115,6 +115,7 @@ class DpdkPort final : public Port {
     std::string name() const override { return name_; }
 
   private:
+    void know_this_thread();
     bool has_room();
     void hand_over(rte_mbuf* frame, const Receive& receive);
 
@@ -127,6 +128,7 @@ class DpdkPort final : public Port {
     std::string name_;
     std::array<rte_mbuf*, kBurst> unsent_{};
     std::uint16_t unsent_count_ = 0;
+    bool thread_is_known_ = false;
     std::array<rte_mbuf*, kBurst> early_{};  // found while arming
     std::uint16_t early_count_ = 0;
     std::vector<std::byte> flat_;  // for a frame in several segments

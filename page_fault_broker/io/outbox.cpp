@@ -1,31 +1,22 @@
 #include "page_fault_broker/io/outbox.hpp"
 
-#include <cstring>
-
 namespace vsmp {
 
 void Outbox::push(fabric::Fabric& fabric, NodeId to, const coherence::Message& message,
                   ByteView contents) {
-    if (to != to_ || size_ + coherence::kMessageHeaderSize + contents.size() > bytes_.size())
-        flush(fabric);
+    const std::size_t size = coherence::kMessageHeaderSize + contents.size();
+    if (to != to_ || size_ + size > fabric::kMaxPayload) flush(fabric);
+    if (size_ == 0) bytes_ = fabric.compose();
     to_ = to;
-    ByteWriter writer{std::span{bytes_}.subspan(size_, coherence::kMessageHeaderSize)};
+    ByteWriter writer{bytes_.subspan(size_, size)};
     coherence::encode(message, writer);
+    writer.write(contents);
     size_ += writer.size();
-    if (contents.empty()) return;
-    // No further page would fit behind this one: off it goes, without another copy.
-    if (size_ + 2 * contents.size() > bytes_.size()) {
-        fabric.send(to_, fabric::Channel::coherence, std::span{bytes_}.first(size_), contents);
-        size_ = 0;
-        return;
-    }
-    std::memcpy(bytes_.data() + size_, contents.data(), contents.size());
-    size_ += contents.size();
 }
 
 void Outbox::flush(fabric::Fabric& fabric) {
     if (size_ == 0) return;
-    fabric.send(to_, fabric::Channel::coherence, std::span{bytes_}.first(size_));
+    fabric.send_composed(to_, fabric::Channel::coherence, size_);
     size_ = 0;
 }
 

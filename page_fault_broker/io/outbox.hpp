@@ -4,7 +4,7 @@
 // Owned by the data-plane thread.
 #pragma once
 
-#include <array>
+#include <span>
 
 #include "dpdk_transport/fabric.hpp"
 #include "page_fault_broker/core/message.hpp"
@@ -22,7 +22,7 @@ class Outbox {
   private:
     NodeId to_;
     std::size_t size_ = 0;
-    std::array<std::byte, fabric::kMaxPayload> bytes_;
+    std::span<std::byte> bytes_;  // of the message under construction, where the fabric sends it from
 };
 
 }  // namespace vsmp

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "dpdk_transport/core/frame.hpp"
+#include "test/dpdk_transport/lending_store.hpp"
 
 namespace vsmp::fabric {
 namespace {
@@ -27,6 +28,14 @@ class SimPort final : public Port {
         wire_.send(node_, segment_, header, body);
         return true;
     }
+    FrameStore* frame_store() override { return &store_; }
+    Kept queue_kept(const KeptFrame& frame, ByteView header, std::size_t size) override {
+        if (frame.store() != &store_) return Kept::copy_needed;
+        const ByteView sent = store_.lend(frame, header, size);
+        if (sent.empty()) return Kept::copy_needed;
+        queue(sent.first(header.size()), sent.subspan(header.size()));
+        return Kept::queued;
+    }
     bool flush() override { return true; }
     std::size_t receive(const Receive& receive) override {
         return wire_.receive(wire_.index(node_, segment_), receive);
@@ -41,6 +50,7 @@ class SimPort final : public Port {
   private:
     SimWire& wire_;
     std::size_t node_, segment_;
+    LendingStore store_;
 };
 
 SimWire::SimWire(const Options& options, std::uint64_t seed)
