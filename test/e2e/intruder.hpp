@@ -76,8 +76,10 @@ class Intruder {
         std::vector<iovec> parts;
         for (Frame& frame : frames) parts.push_back({frame.data(), frame.size()});
         std::vector<mmsghdr> messages(frames.size());
-        for (std::size_t i = 0; i < frames.size(); ++i)
-            messages[i].msg_hdr = {.msg_iov = &parts[i], .msg_iovlen = 1};
+        for (std::size_t i = 0; i < frames.size(); ++i) {
+            messages[i].msg_hdr.msg_iov = &parts[i];
+            messages[i].msg_hdr.msg_iovlen = 1;
+        }
         const int sent =
             ::sendmmsg(socket_.get(), messages.data(), static_cast<unsigned>(messages.size()), 0);
         return sent > 0 ? static_cast<std::size_t>(sent) : 0;

@@ -7,6 +7,7 @@
 
 #include "test/e2e/intruder.hpp"
 #include "test/e2e/micro_guest.hpp"
+#include "test/own_folder.hpp"
 #include "test/skip.hpp"
 
 namespace vsmp::e2e {
@@ -59,6 +60,21 @@ TEST_F(Links, AGuestOutlivesOneOfTwo) {
     EXPECT_EQ(guest.reports(0, 1), std::vector<std::uint64_t>{1000});
     EXPECT_NE(guest.transcript().find("over af_packet on vsmp0 is silent"), std::string::npos)
         << guest.transcript();
+}
+
+TEST_F(Links, TwoVhostUserSocketsShareTheTraffic) {
+    const test::OwnFolder folder;
+    const std::string one = "type='vhost-user' socket='" + folder.path() + "/one'",
+                      other = "type='vhost-user' socket='" + folder.path() + "/other'";
+    MicroGuest guest{Machine{.link = one + "/><v:link " + other}, "share", {0, 500}, Begin::spread};
+    ASSERT_TRUE(guest.ready()) << guest.transcript();
+    guest.type_line();
+    const auto up = [](const wire::PathStats& path) {
+        return path.state() == wire::PathStats::UP && path.frames_received() > 0;
+    };
+    EXPECT_TRUE(all_nodes_have(guest, 0, up)) << guest.vsmpctl({"stats"});
+    EXPECT_TRUE(all_nodes_have(guest, 1, up)) << guest.vsmpctl({"stats"});
+    ASSERT_TRUE(guest.ends_well()) << guest.transcript();
 }
 
 }  // namespace

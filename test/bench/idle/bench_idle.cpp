@@ -9,10 +9,10 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "test/bench/bench_main.hpp"
 #include "test/bench/idle/process_use.hpp"
 #include "test/bench/tsc_rate.hpp"
 #include "test/e2e/micro_guest.hpp"
-#include "test/own_folder.hpp"
 
 namespace vsmp::bench {
 namespace {
@@ -21,6 +21,10 @@ using nlohmann::json;
 
 struct Settings {
     unsigned seconds = 30, touches = 100, silence_ms = 100;
+};
+
+struct IdleReport {
+    json runs;  // of each kind of port
 };
 
 struct Port {
@@ -76,9 +80,9 @@ Result<json> rest(const Port& port, const Settings& settings, double per_us) {
     return found;
 }
 
-std::string to_table(const json& document) {
+std::string to_table(const IdleReport& report) {
     std::string text;
-    for (const json& run : document) {
+    for (const json& run : report.runs) {
         text += fmt::format("{}, guest halted for {:.0f} s\n", run.at("port").get<std::string>(),
                             run.at("seconds").get<double>());
         for (std::size_t node = 0; node < run.at("nodes").size(); ++node) {
@@ -100,34 +104,28 @@ std::string to_table(const json& document) {
     return text;
 }
 
-int run(const Settings& settings, bool as_json) {
-    if (const std::string why = e2e::why_not_here(); !why.empty()) {
-        std::printf("SKIPPED: %s\n", why.c_str());
-        return 0;
-    }
-    const test::OwnFolder folder;
+std::string to_json(const IdleReport& report) {
+    return report.runs.dump(2) + "\n";
+}
+
+Result<IdleReport> measure(const Settings& settings, const std::string& folder) {
     const double per_us = ticks_per_us();
-    json document = json::array();
+    IdleReport report{json::array()};
     for (const Port& port :
          {Port{"af_packet on veth", "type='auto'"},
-          Port{"vhost-user pair", "type='vhost-user' socket='" + folder.path() + "/link'"}}) {
-        auto found = rest(port, settings, per_us);
-        if (!found) {
-            std::fprintf(stderr, "bench_idle: %s\n", found.error().message.c_str());
-            return 1;
-        }
-        document.push_back(*std::move(found));
+          Port{"vhost-user pair", "type='vhost-user' socket='" + folder + "/link'"}}) {
+        VSMP_TRY_ASSIGN(json found, rest(port, settings, per_us));
+        report.runs.push_back(std::move(found));
     }
-    const std::string text = as_json ? document.dump(2) + "\n" : to_table(document);
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    return 0;
+    return report;
 }
 
 }  // namespace
 }  // namespace vsmp::bench
 
 int main(int argc, char** argv) {
-    vsmp::bench::Settings settings;
+    using namespace vsmp;
+    bench::Settings settings;
     bool json = false;
     CLI::App app{"What nodes cost while their guest halts, and what waking up takes."};
     app.add_option("--seconds", settings.seconds, "how long the guest rests")
@@ -141,5 +139,11 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_flag("--json", json, "for machines");
     CLI11_PARSE(app, argc, argv);
-    return vsmp::bench::run(settings, json);
+    if (const std::string why = e2e::why_not_here(); !why.empty()) {
+        std::printf("SKIPPED: %s\n", why.c_str());
+        return 0;
+    }
+    return bench::run_bench(
+        "bench_idle", json ? bench::Output::json : bench::Output::text,
+        [&](const std::string& folder) { return bench::measure(settings, folder); });
 }
