@@ -157,6 +157,7 @@ Result<void> NodeImpl::make_memory() {
                     *memory_, *userfault_,
                     setup_.guest.nodes[setup_.self.value()].memory_limit_bytes / kPageSize);
     broker_->set_read_ahead(setup_.guest.read_ahead);
+    broker_->set_companions(setup_.guest.companions);
     return {};
 }
 
@@ -394,6 +395,7 @@ NodeStats NodeImpl::read_stats() const {
     const Pilot& pilot = data_plane_->pilot();
     stats.prefetches = pages.prefetches;
     stats.read_ahead = broker_->read_ahead_counters();
+    stats.companions = broker_->companion_counters();
     stats.prefetch_used = pilot.counters().prefetch_used;
     stats.prefetch_wasted = pilot.counters().prefetch_wasted;
     const Instant now = monotonic_now();

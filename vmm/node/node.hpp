@@ -10,6 +10,7 @@
 
 #include "dpdk_transport/fabric.hpp"
 #include "page_fault_broker/core/ahead_ledger.hpp"
+#include "page_fault_broker/core/companions.hpp"
 #include "proto/cpuid_leaf.hpp"
 #include "proto/result.hpp"
 #include "vmm/config/guest_config.hpp"
@@ -87,6 +88,7 @@ struct NodeStats {
     std::uint64_t prefetches = 0;     // pages the policy asked for; of use or not, by sample:
     std::uint64_t prefetch_used = 0, prefetch_wasted = 0;
     coherence::ReadAheadCounters read_ahead;
+    coherence::CompanionCounters companions;
     MemoryStats memory;
     std::uint64_t ships_out = 0, ships_in = 0;
     std::uint64_t ship_frame_bytes_max = 0;
