@@ -52,15 +52,20 @@ void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Inst
     ahead_ledger_.on_fault(fault.page);
     if (table_.has(fault.page, PageFlag::on_touch)) {
         table_.set(fault.page, PageFlag::on_touch, false);
+        companions_.on_touched(fault.page);
         if (observer_) observer_->on_touched(fault.page, now);
     }
-    if (is_remote(fault)) {
+    const bool remote = is_remote(fault);
+    Access asked = fault.access;
+    if (remote) {
+        asked = companions_.on_fault(claimant, fault.page, fault.access);
         expect(fault, claimant);
     } else {
         ++counters_.local_maps;
         table_.set(fault.page, PageFlag::mapped, false);  // or there would have been no fault
     }
-    fault_when_possible({fault.page, fault.access, Starved::Why::fault});
+    fault_when_possible({fault.page, asked, Starved::Why::fault});
+    if (remote) ask_for_companions(fault.page, claimant);
     if (advice.request) ask_ahead(*advice.request);
     settle();
 }
@@ -77,6 +82,26 @@ void Broker::expect(const Userfault& fault, coherence::Claimant claimant) {
 
 void Broker::set_read_ahead(std::uint64_t pages) {
     read_ahead_ = coherence::ReadAhead{std::min(pages, coherence::kMaxReadAhead)};
+}
+
+void Broker::set_companions(std::size_t pages) {
+    companions_ = coherence::Companions{pages};
+}
+
+// They are held as if `claimant` had faulted on each: that is what it would do next.
+void Broker::ask_for_companions(PageNumber of, coherence::Claimant claimant) {
+    for (const coherence::Companions::Wish& wish : companions_.joined_to(of)) {
+        if (fabric_ && fabric_->congested()) return;
+        // What is here to read and would be wanted to write stays: it may never be written.
+        if (permits(wish.page, Access::read)) continue;
+        const bool probe = wish.use == coherence::Companions::Use::probe;
+        const Prefetched what =
+            prefetch_one(wish.page, wish.access, probe ? MapAhead::on_touch : MapAhead::at_once);
+        if (what == Prefetched::not_possible) return;
+        if (what == Prefetched::here_already) continue;
+        companions_.on_asked(1);
+        waiting_.push_back({wish.page, claimant});
+    }
 }
 
 void Broker::ask_ahead(const coherence::ReadAhead::Request& request) {
@@ -241,6 +266,8 @@ void Broker::run_local(PageNumber page, const LocalEvent& event, ByteView conten
     if (before.permission == Permission::none && step.next.permission != Permission::none)
         resident_.on_obtained(page);
     if (before.permission != Permission::none && step.next.permission == Permission::none) {
+        if (table_.has(page, PageFlag::on_touch)) companions_.on_wasted(page);
+        companions_.on_lost(page);
         table_.set(page, PageFlag::on_touch, false);
         table_.set(page, PageFlag::resting, false);
         ahead_ledger_.on_lost(page);

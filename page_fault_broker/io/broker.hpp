@@ -12,6 +12,7 @@
 
 #include "dpdk_transport/fabric.hpp"
 #include "page_fault_broker/core/ahead_ledger.hpp"
+#include "page_fault_broker/core/companions.hpp"
 #include "page_fault_broker/core/hold_table.hpp"
 #include "page_fault_broker/core/page_table.hpp"
 #include "page_fault_broker/core/read_ahead.hpp"
@@ -73,6 +74,8 @@ class Broker : private coherence::MemoryKeeper {
     // Pages fetched ahead of a vCPU that goes through memory in order, at most
     // coherence::kMaxReadAhead; 0: none.
     void set_read_ahead(std::uint64_t pages);
+    // Pages fetched together with one that is needed, as they always were until now; 0: none.
+    void set_companions(std::size_t pages);
 
     // Whether answering this fault needs another node.
     bool is_remote(const Userfault& fault) const { return !permits(fault.page, fault.access); }
@@ -98,6 +101,9 @@ class Broker : private coherence::MemoryKeeper {
     const BrokerCounters& counters() const { return counters_; }
     const coherence::ReadAheadCounters& read_ahead_counters() const {
         return ahead_ledger_.counters();
+    }
+    const coherence::CompanionCounters& companion_counters() const {
+        return companions_.counters();
     }
     const coherence::MemoryCounters& memory_counters() const { return resident_.counters(); }
     // How long a page that was obtained stays at least, now.
@@ -138,6 +144,7 @@ class Broker : private coherence::MemoryKeeper {
     void send_and_map();
     enum class Prefetched : std::uint8_t { asked, here_already, not_possible };
     Prefetched prefetch_one(PageNumber page, Access access, MapAhead map);
+    void ask_for_companions(PageNumber of, coherence::Claimant claimant);
     void ask_ahead(const coherence::ReadAhead::Request& request);
     void fault_when_possible(const Starved& what);
     void send(NodeId to, coherence::Message message);
@@ -160,6 +167,7 @@ class Broker : private coherence::MemoryKeeper {
     BrokerObserver* observer_ = nullptr;
     coherence::HoldTable holds_;
     coherence::ResidentSet resident_;
+    coherence::Companions companions_{coherence::kMaxCompanions};
     coherence::ReadAhead read_ahead_{coherence::kMaxReadAhead};
     coherence::AheadLedger ahead_ledger_;
     Outbox outbox_;

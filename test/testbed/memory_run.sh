@@ -21,7 +21,7 @@ look() {
 watch_nodes() {
     until [ -e "$work/done" ] || [ -e "$work/status" ]; do
         look | sed '=' | paste -d ' ' - - >>"$work/looks" || true
-        sleep 2 # a look costs an emulated machine much
+        sleep 10 # a look costs an emulated machine much
     done
     look | sed '=' | paste -d ' ' - - >>"$work/looks"
     vsmpctl stats >"$work/stats" 2>&1 || true

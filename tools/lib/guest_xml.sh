@@ -5,15 +5,17 @@ set -eu
 usage() {
     cat <<'TEXT'
 Usage: guest_xml.sh [--nodes N] [--vcpus N] [--mem MIB] [--limit MIB] [--hosts 1|2] [--link KIND] [--append TEXT]
-                    [--policy NAME] [--hold US] [--spread MODE] [--name NAME] [--kernel FILE] [--initrd FILE]
---vcpus and --mem are those of each node, --limit is limit-mib of each. --hold: microseconds that a page is kept once obtained
-(10000: an emulated machine needs longer than real ones to wake a thread and run an instruction). With --hosts 2, node 0 is here and the others are on
+                    [--ticks KIND] [--policy NAME] [--hold US] [--spread MODE] [--name NAME] [--kernel FILE] [--initrd FILE]
+--vcpus and --mem are those of each node, --limit is limit-mib of each.
+--ticks housekeeper (default): CPU 0 alone keeps time, always, and the others' work is not interrupted; idle: no CPU
+has a timer tick while it idles, which is better where one CPU at a time works.
+--hold: microseconds that a page is kept once obtained (10000: an emulated machine needs longer than real ones to wake a thread and run an instruction). With --hosts 2, node 0 is here and the others are on
 10.77.0.2, on the interface fabric0 (--link af_packet, the default) or the PCI device 0000:00:10.0
 (--link pci): the testbed's two machines.
 TEXT
 }
 
-nodes=2 vcpus=1 mem=256 limit='' hosts=1 link=af_packet append='' policy=always-fetch hold=10000 spread=round-robin name=test
+nodes=2 vcpus=1 mem=256 limit='' hosts=1 link=af_packet ticks=housekeeper append='' policy=always-fetch hold=10000 spread=round-robin name=test
 kernel=/var/lib/vsmp/boot/vmlinuz initrd=/var/lib/vsmp/boot/initrd.img
 while [ $# != 0 ]; do
     [ $# -ge 2 ] || { usage >&2 && exit 2; }
@@ -24,6 +26,7 @@ while [ $# != 0 ]; do
         --limit) limit=" limit-mib='$2'" ;;
         --hosts) hosts=$2 ;;
         --link) link=$2 ;;
+        --ticks) ticks=$2 ;;
         --append) append=$2 ;;
         --policy) policy=$2 ;;
         --hold) hold=$2 ;;
@@ -39,7 +42,8 @@ done
 # Spares exits and page sharing; none of it is required.
 tuning='tsc=reliable mitigations=off nowatchdog skew_tick=1 nokaslr panic=-1'
 cpus=$((nodes * vcpus))
-[ $cpus = 1 ] || tuning="$tuning nohz_full=1-$((cpus - 1)) rcu_nocbs=1-$((cpus - 1))"
+case $ticks in housekeeper | idle) ;; *) usage >&2 && exit 2 ;; esac
+[ $cpus = 1 ] || [ $ticks = idle ] || tuning="$tuning nohz_full=1-$((cpus - 1)) rcu_nocbs=1-$((cpus - 1))"
 
 case $link in
     af_packet) between="type='af_packet' interface='fabric0'" ;;

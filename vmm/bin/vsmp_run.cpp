@@ -88,6 +88,11 @@ int main(int argc, char** argv) {
                    "pages fetched ahead of a vCPU that goes through memory in order, instead of "
                    "the XML's; 0: none")
         ->check(CLI::Range(std::uint64_t{0}, vsmp::coherence::kMaxReadAhead));
+    app.add_option(
+           "--companions", options.companions,
+           "pages fetched together with one that a vCPU needs, as they were before, instead "
+           "of the XML's; 0: none")
+        ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{vsmp::coherence::kMaxCompanions}));
     app.add_option("--policy", options.policy, "ship or fetch: instead of the XML's");
     add_choice<Spread>(app, "--spread",
                        "where vCPUs go once the guest is up: to the node of their NUMA cell, or "

@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "page_fault_broker/core/companions.hpp"
 #include "page_fault_broker/core/read_ahead.hpp"
 #include "proto/ids.hpp"
 #include "proto/time.hpp"
@@ -60,8 +61,9 @@ struct GuestConfig {
     std::string policy = "always-fetch";
     Spread spread = Spread::round_robin;
     Duration hold = std::chrono::microseconds(500);
-    std::uint64_t read_ahead = coherence::kMaxReadAhead;  // pages, at most that many; 0: none
-    std::uint16_t vlan = 0;                               // 0: untagged
+    std::uint64_t read_ahead = coherence::kMaxReadAhead;   // pages, at most that many; 0: none
+    std::uint64_t companions = coherence::kMaxCompanions;  // pages fetched with one; 0: none
+    std::uint16_t vlan = 0;                                // 0: untagged
     FabricConfig fabric;
 };
 

@@ -160,6 +160,10 @@ Result<void> read_setting(const XmlElement& child, Cluster& cluster) {
         VSMP_TRY_ASSIGN(cluster.read_ahead, number("read-ahead", 0, coherence::kMaxReadAhead));
         return {};
     }
+    if (child.name() == "companions") {
+        VSMP_TRY_ASSIGN(cluster.companions, number("pages", 0, coherence::kMaxCompanions));
+        return {};
+    }
     if (child.name() == "vlan") {
         VSMP_TRY_ASSIGN(const std::uint64_t id, number("id", 1, 4094));
         cluster.vlan = static_cast<std::uint16_t>(id);
@@ -181,8 +185,13 @@ Result<void> read_setting(const XmlElement& child, Cluster& cluster) {
 }
 
 Result<Cluster> read_cluster_element(const XmlElement& element) {
-    Cluster cluster{
-        .element = element, .nodes = {}, .policy = {}, .hold = {}, .read_ahead = {}, .fabric = {}};
+    Cluster cluster{.element = element,
+                    .nodes = {},
+                    .policy = {},
+                    .hold = {},
+                    .read_ahead = {},
+                    .companions = {},
+                    .fabric = {}};
     VSMP_TRY(element.only_attributes({}));
     std::vector<std::string_view> seen;
     for (const XmlElement& child : element.children()) {

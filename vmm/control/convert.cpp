@@ -108,6 +108,7 @@ void to_wire(const GuestConfig& from, wire::GuestConfig& to) {
     to.set_policy(from.policy);
     to.set_hold_ns(static_cast<std::uint64_t>(from.hold.count()));
     to.set_read_ahead(from.read_ahead);
+    to.set_companions(from.companions);
     to.set_vlan(from.vlan);
     to.set_spread_round_robin(from.spread == Spread::round_robin);
     to_wire(from.fabric, *to.mutable_fabric());
@@ -122,6 +123,7 @@ Result<GuestConfig> from_wire(const wire::GuestConfig& from) {
     constexpr std::uint64_t kMaxHoldNs = 1'000'000'000;
     if (from.vlan() > 4094 || from.hold_ns() > kMaxHoldNs) return malformed("vlan or hold time");
     if (from.read_ahead() > coherence::kMaxReadAhead) return malformed("read-ahead");
+    if (from.companions() > coherence::kMaxCompanions) return malformed("companions");
     GuestConfig guest;
     guest.name = from.name();
     guest.uuid = from.uuid();
@@ -140,6 +142,7 @@ Result<GuestConfig> from_wire(const wire::GuestConfig& from) {
     guest.policy = from.policy();
     guest.hold = std::chrono::nanoseconds(from.hold_ns());
     guest.read_ahead = from.read_ahead();
+    guest.companions = from.companions();
     guest.vlan = static_cast<std::uint16_t>(from.vlan());
     guest.spread = from.spread_round_robin() ? Spread::round_robin : Spread::none;
     VSMP_TRY_ASSIGN(guest.fabric, from_wire(from.fabric()));
@@ -258,6 +261,9 @@ void to_wire(const NodeStats& from, wire::NodeStats& to) {
     to.mutable_read_ahead()->set_asked(from.read_ahead.asked);
     to.mutable_read_ahead()->set_used(from.read_ahead.used);
     to.mutable_read_ahead()->set_wasted(from.read_ahead.wasted);
+    to.mutable_companions()->set_asked(from.companions.asked);
+    to.mutable_companions()->set_used(from.companions.used);
+    to.mutable_companions()->set_wasted(from.companions.wasted);
     to.set_ships_out(from.ships_out);
     to.set_ships_in(from.ships_in);
     to.set_ship_frame_bytes_max(from.ship_frame_bytes_max);
@@ -296,6 +302,9 @@ NodeStats from_wire(const wire::NodeStats& from) {
     stats.read_ahead = {.asked = from.read_ahead().asked(),
                         .used = from.read_ahead().used(),
                         .wasted = from.read_ahead().wasted()};
+    stats.companions = {.asked = from.companions().asked(),
+                        .used = from.companions().used(),
+                        .wasted = from.companions().wasted()};
     stats.ships_out = from.ships_out();
     stats.ships_in = from.ships_in();
     stats.ship_frame_bytes_max = from.ship_frame_bytes_max();

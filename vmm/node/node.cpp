@@ -156,6 +156,7 @@ Result<void> NodeImpl::make_memory() {
                     *memory_, *userfault_,
                     setup_.guest.nodes[setup_.self.value()].memory_limit_bytes / kPageSize);
     broker_->set_read_ahead(setup_.guest.read_ahead);
+    broker_->set_companions(setup_.guest.companions);
     return {};
 }
 
@@ -398,6 +399,7 @@ NodeStats NodeImpl::read_stats() const {
     stats.read_ahead = broker_->read_ahead_counters();
     stats.hold_us = static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::microseconds>(broker_->hold()).count());
+    stats.companions = broker_->companion_counters();
     stats.prefetch_used = pilot.counters().prefetch_used;
     stats.prefetch_wasted = pilot.counters().prefetch_wasted;
     const Instant now = monotonic_now();

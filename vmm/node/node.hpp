@@ -10,6 +10,7 @@
 
 #include "dpdk_transport/fabric.hpp"
 #include "page_fault_broker/core/ahead_ledger.hpp"
+#include "page_fault_broker/core/companions.hpp"
 #include "proto/cpuid_leaf.hpp"
 #include "proto/result.hpp"
 #include "vmm/config/guest_config.hpp"
@@ -88,6 +89,7 @@ struct NodeStats {
     std::uint64_t prefetch_used = 0, prefetch_wasted = 0;
     coherence::ReadAheadCounters read_ahead;
     std::uint64_t hold_us = 0;  // a page that was obtained stays so long at least, now
+    coherence::CompanionCounters companions;
     MemoryStats memory;
     std::uint64_t ships_out = 0, ships_in = 0;
     std::uint64_t ship_frame_bytes_max = 0;

@@ -207,6 +207,7 @@ TEST(Convert, GuestConfigSurvives) {
     guest.spread = Spread::none;
     guest.vlan = 5;
     guest.read_ahead = 3;
+    guest.companions = 5;
     guest.nodes[0].links = {PciLink{"0000:01:00.0"}, AfPacketLink{"eth1"}};
     guest.nodes[1].links = {VhostUserLink{"/s"}};
     guest.nodes[1].memory_limit_bytes = guest.nodes[1].memory_bytes + (1u << 20);
@@ -224,6 +225,7 @@ TEST(Convert, GuestConfigSurvives) {
     EXPECT_EQ(back->hold, guest.hold);
     EXPECT_EQ(back->vlan, guest.vlan);
     EXPECT_EQ(back->read_ahead, 3u);
+    EXPECT_EQ(back->companions, 5u);
     EXPECT_EQ(std::get<PciLink>(back->nodes[0].links.at(0)).address, "0000:01:00.0");
     EXPECT_EQ(std::get<AfPacketLink>(back->nodes[0].links.at(1)).interface, "eth1");
     EXPECT_EQ(std::get<VhostUserLink>(back->nodes[1].links.at(0)).socket, "/s");
@@ -246,6 +248,7 @@ TEST(Convert, NonsenseFromAPeerIsAnError) {
     EXPECT_TRUE(broken([](auto& w) { w.set_distances("abc"); }));
     EXPECT_TRUE(broken([](auto& w) { w.set_vlan(4095); }));
     EXPECT_TRUE(broken([](auto& w) { w.set_read_ahead(257); }));
+    EXPECT_TRUE(broken([](auto& w) { w.set_companions(49); }));
     EXPECT_TRUE(broken([](auto& w) { w.mutable_nodes(0)->set_id(1); }));
     EXPECT_TRUE(broken([](auto& w) { w.mutable_nodes(0)->set_memory_bytes(0); }));
     EXPECT_TRUE(broken([](auto& w) { w.mutable_nodes(0)->set_memory_limit_bytes(4096); }));
