@@ -9,7 +9,7 @@
 namespace vsmp::locality {
 
 // A ship is judged after so many ships' cost, within bounds.
-inline constexpr float kHorizonShips = 8;
+inline constexpr float kHorizonShips = 16;
 inline constexpr float kMinHorizonUs = 1'000, kMaxHorizonUs = 20'000;
 
 inline float to_us(Duration d) {

@@ -27,7 +27,6 @@ constexpr float kTrialShips = 16;
 constexpr int kMaxFailedTrials = 5;
 constexpr float kLeastFaults = 2;  // that a ship to the unknown needs
 constexpr float kBetter = 0.1F;  // of the time; less is chance
-constexpr float kShipsWon = 2;   // that a ship has to win to be free
 constexpr float kFightPatience = 4;
 constexpr float kPhaseJump = 0.4F;
 constexpr float kBurstGap = 4;  // fetches; who runs for longer between two faults does well
@@ -193,7 +192,10 @@ void Learned::judge(VcpuRecord& v, Instant now) {
             pending.reason == ShipReason::spread
                 ? v.stays_until - *v.arrived
                 : Duration{static_cast<std::int64_t>(costs_.horizon_us(setup_.self) * 1e3F)};
-        if (now - *v.arrived >= wait) judge_ship(v, now);
+        if (now - *v.arrived >= wait)
+            judge_ship(v, now);
+        else if (!v.settling && now - *v.arrived >= wait / 2)
+            v.settling = Settling{v.stalled_us, v.elapsed_us};
     }
     if (v.came_by.tag != 0 && v.arrived)  // longer than thought before
         v.memory.situations.make(v.came_by).at_least(to_us(now - *v.arrived));
@@ -215,17 +217,20 @@ void Learned::judge_ship(VcpuRecord& v, Instant now) {
     PendingShip& pending = v.memory.pending;
     const float here_us = to_us(now - *v.arrived), horizon = costs_.horizon_us(setup_.self);
     const bool whole = here_us >= horizon;
-    const float stall = clamp01(v.stalled_us / std::max(v.elapsed_us, 1.0F));
+    // At first what it runs on has to come: how it is once it is here shows later.
+    const Settling begin = v.settling.value_or(Settling{});
+    const float stall = clamp01((v.stalled_us - begin.stalled_us) /
+                                std::max(v.elapsed_us - begin.elapsed_us, 1.0F));
+    const bool better = stall + kBetter < pending.stall_before;
+    const float won_us = pending.stall_before * here_us - v.stalled_us;
     // If it leaves before its time that says less of how it is here; how long it stayed counts.
     const float worth = whole ? 1 : here_us / horizon;
     v.memory.situations.make(pending.key).add_stall(stall, worth);
     v.memory.situations.node(setup_.self).add_stall(stall, worth);
     if (whole) v.memory.go.learn(pending.x, stall - pending.guess);
-    const float won_us = (pending.stall_before - stall) * here_us;
-    const bool better = stall + kBetter < pending.stall_before &&
-                        won_us > kShipsWon * costs_.ship(setup_.self);
+    const float repaid = won_us > costs_.ship(setup_.self) ? 1.0F : 0.0F;
+    v.memory.ship_credit = std::min(v.memory.ship_credit + repaid, kMaxCredit);
     if (better) {
-        v.memory.ship_credit = std::min(v.memory.ship_credit + 1, kMaxCredit);
         v.memory.failed_trials = 0;
     } else if (pending.aim == Aim::trial) {  // where it was good before, it is a bad moment
         if (whole) v.goes_back_to = v.came_from_node;
@@ -336,7 +341,7 @@ Ship Learned::ship(VcpuRecord& v, const Weighed& w, ShipReason reason, Aim aim, 
     m.pending = {.key = w.key,
                  .reason = reason,
                  .aim = aim,
-                 .stall_before = w.guess_stay,
+                 .stall_before = std::max(w.guess_stay, w.stall_here),
                  .guess = w.guess_go,
                  .x = w.x};
     v.leaving = now;
@@ -442,6 +447,7 @@ void Learned::on(const Arrived& arrived) {
     v.arrived = v.counted_until = v.runs_since = arrived.now;
     v.came_from_node = arrived.from;
     v.goes_back_to.reset();
+    v.settling.reset();
     v.awaits.reset();
     v.leaving.reset();
     v.pending_stay.reset();
@@ -468,6 +474,7 @@ void Learned::on(const ShipFailed& failed) {
     VcpuRecord& v = record(failed.vcpu);
     account(v, failed.now);
     v.leaving.reset();
+    v.goes_back_to.reset();
     v.memory.pending = {};
 }
 

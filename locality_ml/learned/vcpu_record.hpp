@@ -24,6 +24,10 @@ struct PendingStay {
     Features x = Features::Zero();
 };
 
+struct Settling {
+    float stalled_us = 0, elapsed_us = 0;  // the record's counters
+};
+
 struct VcpuRecord {
     explicit VcpuRecord(std::size_t nodes)
         : recent(nodes, kRecentUs), slow(nodes, kSlowUs), burst(nodes, kBurstUs) {}
@@ -47,6 +51,7 @@ struct VcpuRecord {
     SituationKey came_by;            // of the ship that brought it; tag 0: none
     NodeId came_from_node;
     std::optional<NodeId> goes_back_to;  // it turned out to be no better here
+    std::optional<Settling> settling;    // in the middle of the time after which that is judged
     float share_before = 0;          // of a CPU, where it came from
     Instant stays_until{};           // not shipped before
     Instant invests_until{};         // nor before this, while all its faults are on new pages
