@@ -38,7 +38,9 @@ constexpr Duration kSpreadRest = std::chrono::milliseconds(20);
 constexpr int kMaxSpreadDoublings = 6;
 // A vCPU sent away that meets only pages new to the node gets so many times longer.
 constexpr int kInvestment = 4;
-constexpr float kColdRefaults = 0.1F;
+constexpr float kColdRefaults = 0.25F;
+constexpr float kCrowded = 0.75F;
+constexpr float kColdPatienceUs = 100'000;
 
 class Learned final : public Policy {
   public:
@@ -301,6 +303,10 @@ Decision Learned::decide(const RemoteFault& fault) {
             evidence *= kFightPatience;
         else if (w.known > 0 && w.gain_us > 0)
             evidence /= 1 + w.known;
+        // Pages that are new to it come once. To share a CPU goes on.
+        const bool crowds = w.share_there < kCrowded * w.share_here;
+        if (crowds && v.refaults < kColdRefaults && v.memory.lost_us < kColdPatienceUs)
+            evidence = kMostLostUs;
         if (lost < evidence || (w.known < 1 && v.burst_faults < kLeastFaults)) {
             why = "it has not lost enough yet to the node to say";
         } else if (w.gain_us > 0) {
