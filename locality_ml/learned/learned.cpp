@@ -26,7 +26,6 @@ constexpr float kMaxCredit = 8, kInitialCredit = 4;
 constexpr float kTrialShips = 16;
 constexpr int kMaxFailedTrials = 5;
 constexpr float kLeastFaults = 2;  // that a ship to the unknown needs
-constexpr float kBetter = 0.1F;  // of the time; less is chance
 constexpr float kFightPatience = 4;
 constexpr float kPhaseJump = 0.4F;
 constexpr float kBurstGap = 4;  // fetches; who runs for longer between two faults does well
@@ -35,6 +34,7 @@ constexpr float kWaitedMemoryUs = 2'000'000;
 constexpr float kOverload = 0.5F;  // runnable vCPUs above the CPUs
 constexpr int kOverloadTicks = 5;
 constexpr Duration kSpreadRest = std::chrono::milliseconds(20);
+constexpr Duration kSpreadProof = std::chrono::milliseconds(100);
 constexpr int kMaxSpreadDoublings = 6;
 // A vCPU sent away that meets only pages new to the node gets so many times longer.
 constexpr int kInvestment = 4;
@@ -93,6 +93,7 @@ class Learned final : public Policy {
     }
     Ship go_back(VcpuRecord& v, const RemoteFault& fault, const Weighed& w);
     Ship ship(VcpuRecord& v, const Weighed& w, ShipReason reason, Aim aim, Instant now);
+    void note_gathering(Instant now);
     void close_stay(VcpuRecord& v, ShipReason reason, Instant now);
     void expect_stay(VcpuRecord& v, const Weighed& w, Instant now);
     void tell(VcpuRecord& v, const RemoteFault& fault, const Weighed& w, std::string_view why);
@@ -111,6 +112,8 @@ class Learned final : public Policy {
     Weighing weighing_;
     int overloaded_ticks_ = 0;
     Instant may_spread_{};
+    std::optional<Instant> spread_at_;  // from here or to here, the last one; none: it has failed
+    int spreads_failed_ = 0;
 };
 
 void Learned::start_memory(VcpuMemory& memory) {
@@ -219,11 +222,16 @@ void Learned::judge_ship(VcpuRecord& v, Instant now) {
     PendingShip& pending = v.memory.pending;
     const float here_us = to_us(now - *v.arrived), horizon = costs_.horizon_us(setup_.self);
     const bool whole = here_us >= horizon;
-    // At first what it runs on has to come: how it is once it is here shows later.
-    const Settling begin = v.settling.value_or(Settling{});
-    const float stall = clamp01((v.stalled_us - begin.stalled_us) /
-                                std::max(v.elapsed_us - begin.elapsed_us, 1.0F));
-    const bool better = stall + kBetter < pending.stall_before;
+    // The better half: at first what it runs on has to come, and at last it may need others again.
+    const Settling first = v.settling.value_or(Settling{v.stalled_us, v.elapsed_us});
+    const auto share = [](float stalled_us, float elapsed_us) {
+        return clamp01(stalled_us / std::max(elapsed_us, 1.0F));
+    };
+    float stall = share(first.stalled_us, first.elapsed_us);
+    if (v.settling)
+        stall = std::min(stall, share(v.stalled_us - first.stalled_us,
+                                      v.elapsed_us - first.elapsed_us));
+    const bool better = stall < kMuchLess * pending.stall_before;
     const float won_us = pending.stall_before * here_us - v.stalled_us;
     // If it leaves before its time that says less of how it is here; how long it stayed counts.
     const float worth = whole ? 1 : here_us / horizon;
@@ -338,8 +346,17 @@ Ship Learned::go_back(VcpuRecord& v, const RemoteFault& fault, const Weighed& w)
     return back;
 }
 
+// A vCPU goes where its pages are soon after another was sent away from them, or came back.
+void Learned::note_gathering(Instant now) {
+    if (!spread_at_ || now - *spread_at_ > kSpreadProof) return;
+    spread_at_.reset();
+    spreads_failed_ = std::min(spreads_failed_ + 1, kMaxSpreadDoublings);
+    may_spread_ = now + kSpreadProof * (1 << spreads_failed_);
+}
+
 Ship Learned::ship(VcpuRecord& v, const Weighed& w, ShipReason reason, Aim aim, Instant now) {
     close_stay(v, reason, now);
+    if (reason != ShipReason::spread) note_gathering(now);
     VcpuMemory& m = v.memory;
     m.ship_credit = std::max(m.ship_credit - 1, 0.0F);
     m.lost_us = 0;
@@ -469,7 +486,9 @@ void Learned::on(const Arrived& arrived) {
     v.prefetcher.reset();
     v.came_by = v.memory.pending.key;
     v.stays_until = v.invests_until = arrived.now;
-    if (v.came_by.tag == 0 || v.memory.pending.reason != ShipReason::spread) return;
+    if (v.came_by.tag == 0 || v.memory.pending.reason != ShipReason::spread)
+        return note_gathering(arrived.now);
+    spread_at_ = arrived.now;
     const Duration stay =
         kSpreadStay * (1 << std::min<int>(v.memory.failed_spreads, kMaxSpreadDoublings));
     v.stays_until += stay;
@@ -504,6 +523,8 @@ Placement Learned::place(const Activity& activity) {
         return Stay{};
     const auto w = weighing_.spread(v, activity);
     if (!w) return Stay{};
+    if (spread_at_ && spreads_failed_ > 0) --spreads_failed_;  // the last one has held
+    spread_at_ = activity.now;
     may_spread_ = activity.now + kSpreadRest;
     overloaded_ticks_ = kOverloadTicks - 2;  // loads are old news until the next ones
     const RemoteFault none{.vcpu = activity.vcpu,

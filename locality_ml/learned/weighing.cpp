@@ -74,7 +74,8 @@ Weighed Weighing::ship(const VcpuRecord& v, const RemoteFault& fault, NodeId to)
     // What it would do there in its useful time, it would do here too, in so much more.
     const float there = w.share_there * (1 - w.stall_there);
     const float here = std::max(w.share_here * (1 - w.stall_here), kLeastPace);
-    float won = there - here < kLeastBetter ? 0 : w.useful_us * (there / here - 1);
+    const bool better = there - here >= kLeastBetter && w.stall_there < kMuchLess * w.stall_here;
+    float won = better ? w.useful_us * (there / here - 1) : 0;
     // What it lost lately is how much it can be expected to lose, unless it stayed before in such
     // a situation: then that is in the guess.
     if (!w.stay_known) won = std::min(won, kFutureLosses * (v.slow.stall(to) + fetch));
