@@ -23,8 +23,8 @@ namespace {
 
 constexpr float kCreditEveryUs = 20'000;
 constexpr float kMaxCredit = 8, kInitialCredit = 4;
-constexpr float kTrialShips = 16;
-constexpr int kMaxFailedTrials = 5;
+constexpr float kTrialShips = 32;
+constexpr int kMaxFailures = 5;
 constexpr float kLeastFaults = 2;  // that a ship to the unknown needs
 constexpr float kFightPatience = 4;
 constexpr float kPhaseJump = 0.4F;
@@ -87,6 +87,7 @@ class Learned final : public Policy {
     std::string_view obstacle(const VcpuRecord& v, const RemoteFault& fault,
                               const Weighed& w) const;
     bool tries(VcpuRecord& v, const Weighed& w) const;
+    float trial_price(const VcpuRecord& v, NodeId to) const;
     NodeId most_awaited(const VcpuRecord& v, NodeId otherwise) const;
     bool is_reachable(NodeId node) const {
         return loads_[node.value()].reach == Reach::reachable;
@@ -171,6 +172,8 @@ void Learned::note_fault(VcpuRecord& v, const RemoteFault& fault) {
     v.again = seen == mark ? 1.0F : 0.0F;
     seen = mark;
     v.refaults += (v.again - v.refaults) / 8;
+    const PageNumber before = std::exchange(v.previous, fault.page);
+    v.goes_on = fault.page.value() == before.value() + 1 || fault.page.value() + 1 == before.value();
     ++v.last.faults;
 }
 
@@ -184,7 +187,6 @@ void Learned::notice_phase(VcpuRecord& v) {
     v.memory.stay.doubt();
     v.memory.go.doubt();
     v.memory.situations.forget();
-    v.memory.failed_trials = 0;
     v.slow.reset();
 }
 
@@ -240,12 +242,12 @@ void Learned::judge_ship(VcpuRecord& v, Instant now) {
     if (whole) v.memory.go.learn(pending.x, stall - pending.guess);
     const float repaid = won_us > costs_.ship(setup_.self) ? 1.0F : 0.0F;
     v.memory.ship_credit = std::min(v.memory.ship_credit + repaid, kMaxCredit);
+    Outcome& there = v.memory.situations.node(setup_.self);
     if (better) {
-        v.memory.failed_trials = 0;
+        there.failures = 0;
     } else if (pending.aim == Aim::trial) {  // where it was good before, it is a bad moment
         if (whole) v.goes_back_to = v.came_from_node;
-        v.memory.failed_trials = static_cast<std::uint8_t>(
-            std::min(v.memory.failed_trials + 1, kMaxFailedTrials));
+        there.failures = std::min(there.failures + 1, static_cast<float>(kMaxFailures));
     }
     if (pending.reason == ShipReason::spread && whole && stall < 0.5F) v.memory.failed_spreads = 0;
     pending = {};
@@ -281,10 +283,15 @@ NodeId Learned::most_awaited(const VcpuRecord& v, NodeId otherwise) const {
 bool Learned::tries(VcpuRecord& v, const Weighed& w) const {
     if (w.guess_stay < 0.2F) return false;
     if (w.share_there < 0.9F * w.share_here) return false;  // known to be worse
-    const auto dearer = static_cast<float>(1 << 2 * v.memory.failed_trials);
-    if (v.memory.lost_us < kTrialShips * dearer * costs_.ship(w.to)) return false;
+    if (v.memory.lost_us < trial_price(v, w.to)) return false;
     ++v.memory.explored;
     return true;
+}
+
+float Learned::trial_price(const VcpuRecord& v, NodeId to) const {
+    const int failures = static_cast<int>(v.memory.situations.node(to).failures);
+    return kTrialShips * static_cast<float>(1 << 2 * std::clamp(failures, 0, kMaxFailures)) *
+           costs_.ship(to);
 }
 
 Decision Learned::decide(const RemoteFault& fault) {
@@ -311,6 +318,8 @@ Decision Learned::decide(const RemoteFault& fault) {
             evidence *= kFightPatience;
         else if (w.known > 0 && w.gain_us > 0)
             evidence /= 1 + w.known;
+        if (v.memory.situations.node(w.to).failures > 0 && v.memory.lost_us < trial_price(v, w.to))
+            evidence = kMostLostUs;
         // Pages that are new to it come once. To share a CPU goes on.
         const bool crowds = w.share_there < kCrowded * w.share_here;
         if (crowds && v.refaults < kColdRefaults && v.memory.lost_us < kColdPatienceUs)

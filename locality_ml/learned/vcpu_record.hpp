@@ -59,6 +59,8 @@ struct VcpuRecord {
     std::optional<PendingStay> pending_stay;
 
     std::array<std::uint32_t, 1024> seen{};  // pages fetched, by their low bits, plus 1
+    PageNumber previous;                     // page of the fault before
+    bool goes_on = false;                    // this fault's is its neighbour
     float again = 0;                         // 1: it had the page of this fault before
     float refaults = 0;                      // share of faults on pages that it had before
     Explanation last;
