@@ -23,11 +23,9 @@ namespace {
 
 constexpr float kCreditEveryUs = 20'000;
 constexpr float kMaxCredit = 8, kInitialCredit = 4;
-constexpr float kTrialShips = 16;
-constexpr int kMaxFailedTrials = 5;
+constexpr float kTrialShips = 32;
+constexpr int kMaxFailures = 5;
 constexpr float kLeastFaults = 2;  // that a ship to the unknown needs
-constexpr float kBetter = 0.1F;    // of the time; less is chance
-constexpr float kShipsWon = 2;     // that a ship has to win to be free
 constexpr float kFightPatience = 4;
 constexpr float kPhaseJump = 0.4F;
 constexpr float kBurstGap = 4;  // fetches; who runs for longer between two faults does well
@@ -36,10 +34,13 @@ constexpr float kWaitedMemoryUs = 2'000'000;
 constexpr float kOverload = 0.5F;  // runnable vCPUs above the CPUs
 constexpr int kOverloadTicks = 5;
 constexpr Duration kSpreadRest = std::chrono::milliseconds(20);
+constexpr Duration kSpreadProof = std::chrono::milliseconds(100);
 constexpr int kMaxSpreadDoublings = 6;
 // A vCPU sent away that meets only pages new to the node gets so many times longer.
 constexpr int kInvestment = 4;
-constexpr float kColdRefaults = 0.1F;
+constexpr float kColdRefaults = 0.25F;
+constexpr float kCrowded = 0.75F;
+constexpr float kColdPatienceUs = 100'000;
 
 class Learned final : public Policy {
   public:
@@ -86,10 +87,14 @@ class Learned final : public Policy {
     std::string_view obstacle(const VcpuRecord& v, const RemoteFault& fault,
                               const Weighed& w) const;
     bool tries(VcpuRecord& v, const Weighed& w) const;
+    float trial_price(const VcpuRecord& v, NodeId to) const;
     NodeId most_awaited(const VcpuRecord& v, NodeId otherwise) const;
-    bool is_reachable(NodeId node) const { return loads_[node.value()].reach == Reach::reachable; }
+    bool is_reachable(NodeId node) const {
+        return loads_[node.value()].reach == Reach::reachable;
+    }
     Ship go_back(VcpuRecord& v, const RemoteFault& fault, const Weighed& w);
     Ship ship(VcpuRecord& v, const Weighed& w, ShipReason reason, Aim aim, Instant now);
+    void note_gathering(Instant now);
     void close_stay(VcpuRecord& v, ShipReason reason, Instant now);
     void expect_stay(VcpuRecord& v, const Weighed& w, Instant now);
     void tell(VcpuRecord& v, const RemoteFault& fault, const Weighed& w, std::string_view why);
@@ -108,6 +113,8 @@ class Learned final : public Policy {
     Weighing weighing_;
     int overloaded_ticks_ = 0;
     Instant may_spread_{};
+    std::optional<Instant> spread_at_;  // from here or to here, the last one; none: it has failed
+    int spreads_failed_ = 0;
 };
 
 void Learned::start_memory(VcpuMemory& memory) {
@@ -165,6 +172,8 @@ void Learned::note_fault(VcpuRecord& v, const RemoteFault& fault) {
     v.again = seen == mark ? 1.0F : 0.0F;
     seen = mark;
     v.refaults += (v.again - v.refaults) / 8;
+    const PageNumber before = std::exchange(v.previous, fault.page);
+    v.goes_on = fault.page.value() == before.value() + 1 || fault.page.value() + 1 == before.value();
     ++v.last.faults;
 }
 
@@ -178,7 +187,6 @@ void Learned::notice_phase(VcpuRecord& v) {
     v.memory.stay.doubt();
     v.memory.go.doubt();
     v.memory.situations.forget();
-    v.memory.failed_trials = 0;
     v.slow.reset();
 }
 
@@ -191,7 +199,10 @@ void Learned::judge(VcpuRecord& v, Instant now) {
             pending.reason == ShipReason::spread
                 ? v.stays_until - *v.arrived
                 : Duration{static_cast<std::int64_t>(costs_.horizon_us(setup_.self) * 1e3F)};
-        if (now - *v.arrived >= wait) judge_ship(v, now);
+        if (now - *v.arrived >= wait)
+            judge_ship(v, now);
+        else if (!v.settling && now - *v.arrived >= wait / 2)
+            v.settling = Settling{v.stalled_us, v.elapsed_us};
     }
     if (v.came_by.tag != 0 && v.arrived)  // longer than thought before
         v.memory.situations.make(v.came_by).at_least(to_us(now - *v.arrived));
@@ -213,22 +224,30 @@ void Learned::judge_ship(VcpuRecord& v, Instant now) {
     PendingShip& pending = v.memory.pending;
     const float here_us = to_us(now - *v.arrived), horizon = costs_.horizon_us(setup_.self);
     const bool whole = here_us >= horizon;
-    const float stall = clamp01(v.stalled_us / std::max(v.elapsed_us, 1.0F));
+    // The better half: at first what it runs on has to come, and at last it may need others again.
+    const Settling first = v.settling.value_or(Settling{v.stalled_us, v.elapsed_us});
+    const auto share = [](float stalled_us, float elapsed_us) {
+        return clamp01(stalled_us / std::max(elapsed_us, 1.0F));
+    };
+    float stall = share(first.stalled_us, first.elapsed_us);
+    if (v.settling)
+        stall = std::min(stall, share(v.stalled_us - first.stalled_us,
+                                      v.elapsed_us - first.elapsed_us));
+    const bool better = stall < kMuchLess * pending.stall_before;
+    const float won_us = pending.stall_before * here_us - v.stalled_us;
     // If it leaves before its time that says less of how it is here; how long it stayed counts.
     const float worth = whole ? 1 : here_us / horizon;
     v.memory.situations.make(pending.key).add_stall(stall, worth);
     v.memory.situations.node(setup_.self).add_stall(stall, worth);
     if (whole) v.memory.go.learn(pending.x, stall - pending.guess);
-    const float won_us = (pending.stall_before - stall) * here_us;
-    const bool better =
-        stall + kBetter < pending.stall_before && won_us > kShipsWon * costs_.ship(setup_.self);
+    const float repaid = won_us > costs_.ship(setup_.self) ? 1.0F : 0.0F;
+    v.memory.ship_credit = std::min(v.memory.ship_credit + repaid, kMaxCredit);
+    Outcome& there = v.memory.situations.node(setup_.self);
     if (better) {
-        v.memory.ship_credit = std::min(v.memory.ship_credit + 1, kMaxCredit);
-        v.memory.failed_trials = 0;
+        there.failures = 0;
     } else if (pending.aim == Aim::trial) {  // where it was good before, it is a bad moment
         if (whole) v.goes_back_to = v.came_from_node;
-        v.memory.failed_trials =
-            static_cast<std::uint8_t>(std::min(v.memory.failed_trials + 1, kMaxFailedTrials));
+        there.failures = std::min(there.failures + 1, static_cast<float>(kMaxFailures));
     }
     if (pending.reason == ShipReason::spread && whole && stall < 0.5F) v.memory.failed_spreads = 0;
     pending = {};
@@ -264,10 +283,15 @@ NodeId Learned::most_awaited(const VcpuRecord& v, NodeId otherwise) const {
 bool Learned::tries(VcpuRecord& v, const Weighed& w) const {
     if (w.guess_stay < 0.2F) return false;
     if (w.share_there < 0.9F * w.share_here) return false;  // known to be worse
-    const auto dearer = static_cast<float>(1 << 2 * v.memory.failed_trials);
-    if (v.memory.lost_us < kTrialShips * dearer * costs_.ship(w.to)) return false;
+    if (v.memory.lost_us < trial_price(v, w.to)) return false;
     ++v.memory.explored;
     return true;
+}
+
+float Learned::trial_price(const VcpuRecord& v, NodeId to) const {
+    const int failures = static_cast<int>(v.memory.situations.node(to).failures);
+    return kTrialShips * static_cast<float>(1 << 2 * std::clamp(failures, 0, kMaxFailures)) *
+           costs_.ship(to);
 }
 
 Decision Learned::decide(const RemoteFault& fault) {
@@ -294,6 +318,12 @@ Decision Learned::decide(const RemoteFault& fault) {
             evidence *= kFightPatience;
         else if (w.known > 0 && w.gain_us > 0)
             evidence /= 1 + w.known;
+        if (v.memory.situations.node(w.to).failures > 0 && v.memory.lost_us < trial_price(v, w.to))
+            evidence = kMostLostUs;
+        // Pages that are new to it come once. To share a CPU goes on.
+        const bool crowds = w.share_there < kCrowded * w.share_here;
+        if (crowds && v.refaults < kColdRefaults && v.memory.lost_us < kColdPatienceUs)
+            evidence = kMostLostUs;
         if (lost < evidence || (w.known < 1 && v.burst_faults < kLeastFaults)) {
             why = "it has not lost enough yet to the node to say";
         } else if (w.gain_us > 0) {
@@ -325,8 +355,17 @@ Ship Learned::go_back(VcpuRecord& v, const RemoteFault& fault, const Weighed& w)
     return back;
 }
 
+// A vCPU goes where its pages are soon after another was sent away from them, or came back.
+void Learned::note_gathering(Instant now) {
+    if (!spread_at_ || now - *spread_at_ > kSpreadProof) return;
+    spread_at_.reset();
+    spreads_failed_ = std::min(spreads_failed_ + 1, kMaxSpreadDoublings);
+    may_spread_ = now + kSpreadProof * (1 << spreads_failed_);
+}
+
 Ship Learned::ship(VcpuRecord& v, const Weighed& w, ShipReason reason, Aim aim, Instant now) {
     close_stay(v, reason, now);
+    if (reason != ShipReason::spread) note_gathering(now);
     VcpuMemory& m = v.memory;
     m.ship_credit = std::max(m.ship_credit - 1, 0.0F);
     m.lost_us = 0;
@@ -334,7 +373,7 @@ Ship Learned::ship(VcpuRecord& v, const Weighed& w, ShipReason reason, Aim aim, 
     m.pending = {.key = w.key,
                  .reason = reason,
                  .aim = aim,
-                 .stall_before = w.guess_stay,
+                 .stall_before = std::max(w.guess_stay, w.stall_here),
                  .guess = w.guess_go,
                  .x = w.x};
     v.leaving = now;
@@ -410,8 +449,7 @@ void Learned::on(const Fetched& fetched) {
     costs_.fetched(fetched.from, to_us(fetched.cost));
     v.page_came = v.runs_since = fetched.now;
     v.came_from = fetched.from;
-    v.wakes =
-        fetched.now + Duration{static_cast<std::int64_t>(costs_.wake_us(fetched.from) * 1e3F)};
+    v.wakes = fetched.now + Duration{static_cast<std::int64_t>(costs_.wake_us(fetched.from) * 1e3F)};
     if (!v.pending_stay || v.pending_stay->page_came) return;
     // What follows is what counts: the fetch that was chosen is paid for.
     v.pending_stay->page_came = true;
@@ -441,6 +479,7 @@ void Learned::on(const Arrived& arrived) {
     v.arrived = v.counted_until = v.runs_since = arrived.now;
     v.came_from_node = arrived.from;
     v.goes_back_to.reset();
+    v.settling.reset();
     v.awaits.reset();
     v.leaving.reset();
     v.pending_stay.reset();
@@ -456,7 +495,9 @@ void Learned::on(const Arrived& arrived) {
     v.prefetcher.reset();
     v.came_by = v.memory.pending.key;
     v.stays_until = v.invests_until = arrived.now;
-    if (v.came_by.tag == 0 || v.memory.pending.reason != ShipReason::spread) return;
+    if (v.came_by.tag == 0 || v.memory.pending.reason != ShipReason::spread)
+        return note_gathering(arrived.now);
+    spread_at_ = arrived.now;
     const Duration stay =
         kSpreadStay * (1 << std::min<int>(v.memory.failed_spreads, kMaxSpreadDoublings));
     v.stays_until += stay;
@@ -467,6 +508,7 @@ void Learned::on(const ShipFailed& failed) {
     VcpuRecord& v = record(failed.vcpu);
     account(v, failed.now);
     v.leaving.reset();
+    v.goes_back_to.reset();
     v.memory.pending = {};
 }
 
@@ -490,6 +532,8 @@ Placement Learned::place(const Activity& activity) {
         return Stay{};
     const auto w = weighing_.spread(v, activity);
     if (!w) return Stay{};
+    if (spread_at_ && spreads_failed_ > 0) --spreads_failed_;  // the last one has held
+    spread_at_ = activity.now;
     may_spread_ = activity.now + kSpreadRest;
     overloaded_ticks_ = kOverloadTicks - 2;  // loads are old news until the next ones
     const RemoteFault none{.vcpu = activity.vcpu,

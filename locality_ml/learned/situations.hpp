@@ -21,6 +21,7 @@ struct Outcome {
     float useful_us = 0;  // the stay
     float stays = 0;      // the first two of decisions not to go
     float stay_stall = 0;
+    float failures = 0;  // of the last ships there, that it waited no less: at once
 
     // `worth`: of a sample, up to 1.
     void add_stall(float share, float worth) {
@@ -42,6 +43,7 @@ struct Outcome {
     void forget() {
         count *= 0.25F;
         stays *= 0.25F;
+        failures = 0;
     }
 };
 

@@ -42,6 +42,7 @@ void outcome(Codec& codec, O& o) {
     codec(o.useful_us);
     codec(o.stays);
     codec(o.stay_stall);
+    codec(o.failures);
 }
 
 template <class Codec, class M>
@@ -57,7 +58,6 @@ void rest(Codec& codec, M& memory) {
     features(codec, memory.pending.x);
     codec(memory.ship_credit);
     codec(memory.lost_us);
-    codec(memory.failed_trials);
     codec(memory.ships);
     codec(memory.explored);
     codec(memory.phases);
@@ -83,8 +83,8 @@ void decode_model(LinearModel& model, Reader& codec) {
     if (codec.sane) model.restore(weights, variances, error, error_of_zero);
 }
 
-constexpr std::size_t kSize = 1 + 2 * (8 * kFeatures + 8) + Situations::kSlots * 22 +
-                              Situations::kNodes * 20 + 1 + 2 + 8 + 4 * kFeatures + 9 + 12 + 6;
+constexpr std::size_t kSize = 1 + 2 * (8 * kFeatures + 8) + Situations::kSlots * 26 +
+                              Situations::kNodes * 24 + 1 + 2 + 8 + 4 * kFeatures + 8 + 12 + 6;
 static_assert(kSize <= kMaxLuggage);
 
 }  // namespace

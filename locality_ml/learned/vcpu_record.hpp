@@ -24,13 +24,17 @@ struct PendingStay {
     Features x = Features::Zero();
 };
 
+struct Settling {
+    float stalled_us = 0, elapsed_us = 0;  // the record's counters
+};
+
 struct VcpuRecord {
     explicit VcpuRecord(std::size_t nodes)
         : recent(nodes, kRecentUs), slow(nodes, kSlowUs), burst(nodes, kBurstUs) {}
 
     VcpuMemory memory;
     StallMeter recent, slow;
-    StallMeter burst;  // since it began to fault after having run well
+    StallMeter burst;            // since it began to fault after having run well
     float burst_faults = 0;
     Prefetcher prefetcher;
 
@@ -47,13 +51,16 @@ struct VcpuRecord {
     SituationKey came_by;            // of the ship that brought it; tag 0: none
     NodeId came_from_node;
     std::optional<NodeId> goes_back_to;  // it turned out to be no better here
-    float share_before = 0;              // of a CPU, where it came from
-    Instant stays_until{};               // not shipped before
-    Instant invests_until{};             // nor before this, while all its faults are on new pages
-    std::optional<Instant> leaving;      // since when it was asked to
+    std::optional<Settling> settling;    // in the middle of the time after which that is judged
+    float share_before = 0;          // of a CPU, where it came from
+    Instant stays_until{};           // not shipped before
+    Instant invests_until{};         // nor before this, while all its faults are on new pages
+    std::optional<Instant> leaving;  // since when it was asked to
     std::optional<PendingStay> pending_stay;
 
     std::array<std::uint32_t, 1024> seen{};  // pages fetched, by their low bits, plus 1
+    PageNumber previous;                     // page of the fault before
+    bool goes_on = false;                    // this fault's is its neighbour
     float again = 0;                         // 1: it had the page of this fault before
     float refaults = 0;                      // share of faults on pages that it had before
     Explanation last;

@@ -9,6 +9,9 @@ constexpr float kShipsPaid = 2;     // the way there, the way back, and some dou
 constexpr float kLeastPace = 0.2F;  // nothing is believed to be slower than that for long
 constexpr float kFutureLosses = 4;  // times the past ones
 
+constexpr float kOnItsWay = 0.1F, kTrustOnItsWay = 0.8F;
+constexpr float kPrior = 0.5F;  // samples that the guess is worth without any
+
 struct Shares {
     float all = 0, for_node = 0;
 };
@@ -38,12 +41,16 @@ Weighed Weighing::ship(const VcpuRecord& v, const RemoteFault& fault, NodeId to)
     // A burst of faults after a good time tells more than its average with the good time does, the
     // more the longer it goes on.
     const Shares recent = shares(v.recent), burst = shares(v.burst);
-    const float trust = burst.all > recent.all ? 1 - 2 / (v.burst_faults + 1) : 0;
+    float trust = burst.all > recent.all ? 1 - 2 / (v.burst_faults + 1) : 0;
+    if (v.goes_on && burst.all > recent.all) trust = std::max(trust, kTrustOnItsWay);
     const float all = recent.all + trust * (burst.all - recent.all);
     const float for_node = recent.for_node + trust * (burst.for_node - recent.for_node);
     // Never tried: what it runs on stays here and would have to be fetched there, and what it
     // waits for from third nodes it waits for there too.
-    float sum = clamp01((1 - all) + (all - for_node)), weight = 1;
+    // On its way through memory, what lies behind it does not matter.
+    float sum = v.goes_on ? kOnItsWay : clamp01((1 - all) + (all - for_node));
+    sum *= kPrior;
+    float weight = kPrior;
     const auto add = [&](const Outcome& outcome, float worth) {
         sum += worth * outcome.count * outcome.stall;
         weight += worth * outcome.count;
@@ -74,7 +81,8 @@ Weighed Weighing::ship(const VcpuRecord& v, const RemoteFault& fault, NodeId to)
     // What it would do there in its useful time, it would do here too, in so much more.
     const float there = w.share_there * (1 - w.stall_there);
     const float here = std::max(w.share_here * (1 - w.stall_here), kLeastPace);
-    float won = there - here < kLeastBetter ? 0 : w.useful_us * (there / here - 1);
+    const bool better = there - here >= kLeastBetter && w.stall_there < kMuchLess * w.stall_here;
+    float won = better ? w.useful_us * (there / here - 1) : 0;
     // What it lost lately is how much it can be expected to lose, unless it stayed before in such
     // a situation: then that is in the guess.
     if (!w.stay_known) won = std::min(won, kFutureLosses * (v.slow.stall(to) + fetch));

@@ -15,7 +15,7 @@ VcpuMemory some_memory() {
     memory.pending.reason = ShipReason::gather;
     memory.pending.x[3] = 0.5F;
     memory.ship_credit = 3;
-    memory.failed_trials = 2;
+    memory.situations.node(NodeId{2}).failures = 2;
     memory.pending.aim = Aim::trial;
     memory.ships = 9;
     memory.go.learn(Features::Ones(), 0.5F);

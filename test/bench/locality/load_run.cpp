@@ -32,6 +32,8 @@ constexpr std::size_t kDataArgument = 8, kNodeBytesArgument = 9, kTicksArgument 
 // While vCPUs are placed and data is prepared; the policy that is measured takes over then.
 constexpr const char* kPreparing = "always-fetch";
 constexpr int kPlacingAttempts = 200;
+// The nodes have told each other by then that the preparations are over.
+constexpr auto kRest = 50ms;
 constexpr unsigned kTimeout_s = 60;
 
 struct ClosePipe {
@@ -259,6 +261,7 @@ Result<LoadResult> RunningLoad::counters() const {
 }
 
 Result<LoadResult> RunningLoad::measure() {
+    std::this_thread::sleep_for(kRest);
     VSMP_TRY_ASSIGN(const LoadResult before, counters());
     VSMP_TRY(type_line());
     std::array<double, kKinds> rate{};  // units a second, of all vCPUs
