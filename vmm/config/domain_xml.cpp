@@ -178,6 +178,7 @@ Result<DomainXml> interpret(const XmlElement& domain) {
     if (!cluster.policy.empty()) guest.policy = cluster.policy;
     if (cluster.hold) guest.hold = *cluster.hold;
     if (cluster.read_ahead) guest.read_ahead = *cluster.read_ahead;
+    guest.large_pages = cluster.large_pages;
     guest.vlan = cluster.vlan;
     guest.spread = cluster.spread;
     guest.fabric = cluster.fabric;

@@ -133,6 +133,22 @@ Result<void> order_nodes(Cluster& cluster) {
     return {};
 }
 
+Result<void> read_memory(const XmlElement& element, Cluster& cluster) {
+    VSMP_TRY(element.only_attributes({"read-ahead", "large-pages"}));
+    if (const auto text = element.attribute("read-ahead")) {
+        cluster.read_ahead = parse_number(*text, 0, coherence::kMaxReadAhead);
+        if (!cluster.read_ahead)
+            return element.error("read-ahead='" + *text + "' is not a number from 0 to " +
+                                 std::to_string(coherence::kMaxReadAhead));
+    }
+    if (const auto text = element.attribute("large-pages")) {
+        if (*text != "yes" && *text != "no")
+            return element.error("large-pages='" + *text + "' is neither yes nor no");
+        cluster.large_pages = *text == "yes";
+    }
+    return {};
+}
+
 Result<void> read_setting(const XmlElement& child, Cluster& cluster) {
     VSMP_TRY(child.no_children());
     const auto number = [&](const char* attribute, std::uint64_t low,
@@ -157,8 +173,7 @@ Result<void> read_setting(const XmlElement& child, Cluster& cluster) {
         return {};
     }
     if (child.name() == "memory") {
-        VSMP_TRY_ASSIGN(cluster.read_ahead, number("read-ahead", 0, coherence::kMaxReadAhead));
-        return {};
+        return read_memory(child, cluster);
     }
     if (child.name() == "vlan") {
         VSMP_TRY_ASSIGN(const std::uint64_t id, number("id", 1, 4094));

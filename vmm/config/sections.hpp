@@ -35,6 +35,7 @@ struct Cluster {
     std::string policy;
     std::optional<Duration> hold;
     std::optional<std::uint64_t> read_ahead;
+    bool large_pages = false;
     std::uint16_t vlan = 0;
     Spread spread = Spread::round_robin;
     FabricConfig fabric;

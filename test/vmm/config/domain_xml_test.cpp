@@ -61,20 +61,23 @@ TEST(DomainXml, GoodDocumentIsRead) {
     EXPECT_EQ(guest.distances, (std::vector<std::vector<std::uint8_t>>{{10, 20}, {20, 10}}));
     EXPECT_EQ(guest.spread, Spread::round_robin);
     EXPECT_EQ(guest.read_ahead, 256u);
+    EXPECT_FALSE(guest.large_pages);
     EXPECT_EQ(guest.vlan, 0);
 }
 
 TEST(DomainXml, SettingsAreRead) {
-    auto result = parse_domain_xml(
-        with("</v:cluster>",
-             "<v:policy name='threshold'/><v:hold us='250'/><v:vlan id='7'/>"
-             "<v:memory read-ahead='0'/><v:fabric spin-us='5' scheduling='fifo' key='/k'/>"
-             "<v:spread mode='none'/></v:cluster>"),
-        "g.xml");
+    auto result =
+        parse_domain_xml(with("</v:cluster>",
+                              "<v:policy name='threshold'/><v:hold us='250'/><v:vlan id='7'/>"
+                              "<v:memory read-ahead='0' large-pages='yes'/><v:fabric spin-us='5' "
+                              "scheduling='fifo' key='/k'/>"
+                              "<v:spread mode='none'/></v:cluster>"),
+                         "g.xml");
     ASSERT_TRUE(result) << result.error().message;
     EXPECT_EQ(result->guest.policy, "threshold");
     EXPECT_EQ(result->guest.hold, std::chrono::microseconds(250));
     EXPECT_EQ(result->guest.read_ahead, 0u);
+    EXPECT_TRUE(result->guest.large_pages);
     EXPECT_EQ(result->guest.vlan, 7);
     EXPECT_EQ(result->guest.fabric.spin, std::chrono::microseconds(5));
     EXPECT_EQ(result->guest.fabric.scheduling, fabric::Scheduling::fifo);
@@ -225,6 +228,8 @@ const BadCase kBadCases[] = {
      "11: <v:hold>: us='0' is not a number from 1 to 1000000"},
     {"ReadAheadRange", "</v:cluster>", "<v:memory read-ahead='257'/></v:cluster>",
      "11: <v:memory>: read-ahead='257' is not a number from 0 to 256"},
+    {"LargePages", "</v:cluster>", "<v:memory large-pages='always'/></v:cluster>",
+     "11: <v:memory>: large-pages='always' is neither yes nor no"},
     {"LimitRange", "id='1' cell='1'", "id='1' cell='1' limit-mib='0'",
      "8: <v:node>: limit-mib='0' is not a number from 1 to 1073741824"},
     {"LimitBelowShare", "id='1' cell='1'", "id='1' cell='1' limit-mib='256'",

@@ -205,6 +205,7 @@ TEST(Convert, GuestConfigSurvives) {
     guest.spread = Spread::none;
     guest.vlan = 5;
     guest.read_ahead = 3;
+    guest.large_pages = true;
     guest.nodes[0].link = PciLink{"0000:01:00.0"};
     guest.nodes[1].link = VhostUserLink{"/s"};
     guest.nodes[1].memory_limit_bytes = guest.nodes[1].memory_bytes + (1u << 20);
@@ -222,6 +223,7 @@ TEST(Convert, GuestConfigSurvives) {
     EXPECT_EQ(back->hold, guest.hold);
     EXPECT_EQ(back->vlan, guest.vlan);
     EXPECT_EQ(back->read_ahead, 3u);
+    EXPECT_TRUE(back->large_pages);
     EXPECT_EQ(std::get<PciLink>(back->nodes[0].link).address, "0000:01:00.0");
     EXPECT_EQ(std::get<VhostUserLink>(back->nodes[1].link).socket, "/s");
     EXPECT_EQ(back->nodes[1].vcpus, guest.nodes[1].vcpus);
