@@ -14,9 +14,10 @@
 //
 // A hold shorter than what it takes to hand a page over makes no sense: everybody would spend more
 // time waiting for the page than having it, and who wakes up slowly would never have it. So a hold
-// is at least twice what a fetch takes, and as long as a broker is late at its end, for the slowest
-// of the nodes, as they measure it and tell each other: who shares a page has to hold it as long as
-// the others.
+// is at least four times what a fetch takes (a vCPU needs as much again from its wake-up until KVM
+// has mapped the page, which nobody here sees), and as long as a broker is late at its end, for the
+// slowest of the nodes, as they measure it and tell each other: who shares a page has to hold it as
+// long as the others.
 //
 // Two bursts may then wait for each other's pages. So a burst has only so much patience with each
 // fault; then it is cut: it lets go of everything, and begins anew with the page it waits for. But
@@ -71,7 +72,7 @@ inline constexpr std::uint32_t kSpreadPerNode = 4;
 // A hold ends after so many times its length, though its claimant may have had no turn.
 inline constexpr int kLatestHolds = 8;
 // Hold in times of what it takes to hand a page over, at least.
-inline constexpr int kHoldPerHandOver = 2;
+inline constexpr int kHoldPerHandOver = 4;
 // Longest that a hold becomes when fetches take long, unless it is set to more.
 inline constexpr Duration kLongestMeasuredHold = std::chrono::milliseconds(20);
 // More than one instruction can touch, with all the page-table pages on the way there; beyond it
@@ -92,7 +93,7 @@ class HoldTable {
     void on_fetched(Duration took) { fetches_.add(took); }
     // What a fetch takes another node, as it says.
     void on_told(NodeId by, Duration hand_over);
-    // What it takes this one to get a page, or half of what it takes to let one go if that is
+    // What it takes this one to get a page, or a part of what it takes to let one go if that is
     // longer (kHoldPerHandOver times that is as long as it takes); zero: nobody knows yet.
     Duration hand_over() const {
         return std::max(fetches_.median(), late_.median() / kHoldPerHandOver);

@@ -161,8 +161,22 @@ void Broker::on_message(NodeId from, ByteView payload, Instant now) {
     settle();
 }
 
+// A large page takes its place beside those it replaces for a moment.
+bool Broker::collapses() const {
+    return !resident_.limited() ||
+           resident_.limit() - resident_.counters().resident >= coherence::kPagesPerRange;
+}
+
+std::optional<Instant> Broker::next_deadline() const {
+    const auto hold = holds_.next_deadline();
+    const auto collapse = collapses() ? store_.next_collapse() : std::nullopt;
+    return hold && collapse ? std::min(*hold, *collapse) : hold ? hold : collapse;
+}
+
 void Broker::on_timer(Instant now) {
     now_ = now;
+    if (const auto due = store_.next_collapse(); due && *due <= now && collapses())
+        store_.collapse_next(now);
     expired_.clear();
     holds_.expired(now, expired_);
     for (PageNumber page : expired_) run_local(page, {LocalEventKind::hold_expired, {}, {}});

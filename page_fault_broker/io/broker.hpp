@@ -77,6 +77,9 @@ class Broker : private coherence::MemoryKeeper {
     // Pages fetched together with one that is needed, as they always were until now; 0: none.
     void set_companions(std::size_t pages);
 
+    // PageStore::use_large_pages().
+    void use_large_pages(std::uint64_t most_areas) { store_.use_large_pages(most_areas); }
+
     // Whether answering this fault needs another node.
     bool is_remote(const Userfault& fault) const { return !permits(fault.page, fault.access); }
     // Best guess of where a page that is not here is.
@@ -94,7 +97,7 @@ class Broker : private coherence::MemoryKeeper {
     void begin_batch() { batching_ = true; }
     void end_batch();
     void on_timer(Instant now);
-    std::optional<Instant> next_deadline() const { return holds_.next_deadline(); }
+    std::optional<Instant> next_deadline() const;
 
     // Before any vCPU runs: contents of a page homed here were written through the alias.
     void mark_populated(PageNumber first, std::uint64_t count);
@@ -106,6 +109,7 @@ class Broker : private coherence::MemoryKeeper {
         return companions_.counters();
     }
     const coherence::MemoryCounters& memory_counters() const { return resident_.counters(); }
+    coherence::LargeCounters large_counters() const { return store_.large_counters(); }
     // How long a page that was obtained stays at least, now.
     Duration hold() const { return holds_.hold(); }
     std::uint64_t memory_limit() const { return resident_.limit(); }
@@ -135,6 +139,7 @@ class Broker : private coherence::MemoryKeeper {
     void run_local(PageNumber page, const coherence::LocalEvent& event, ByteView contents = {});
     void run_home(const coherence::Message& message);
     void perform(PageNumber page, const coherence::Action& action);
+    bool collapses() const;
     void start_hold(PageNumber page);
     void expect(const Userfault& fault, coherence::Claimant claimant);
     void note_hand_over(NodeId from, const coherence::Message& message);

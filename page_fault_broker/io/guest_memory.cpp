@@ -7,23 +7,35 @@
 
 namespace vsmp {
 
-GuestMemory::GuestMemory(UniqueFd fd, Mapping guest, Mapping alias)
-    : fd_(std::move(fd)), guest_(std::move(guest)), alias_(std::move(alias)) {}
+namespace {
 
-Result<GuestMemory> GuestMemory::create(std::uint64_t page_count) {
+constexpr std::size_t kLargePage = std::size_t{2} << 20;  // PMD_SIZE of x86-64
+
+}  // namespace
+
+GuestMemory::GuestMemory(UniqueFd fd, Mapping reserved, std::span<std::byte> guest, Mapping alias)
+    : fd_(std::move(fd)), reserved_(std::move(reserved)), guest_(guest), alias_(std::move(alias)) {}
+
+Result<GuestMemory> GuestMemory::create(std::uint64_t page_count, PageSizes sizes) {
     const std::size_t size = page_count * kPageSize;
     UniqueFd fd{::memfd_create("vsmp-guest-ram", MFD_CLOEXEC)};
     if (!fd) return Error::from_errno("memfd_create of guest RAM");
     if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0)
         return Error::from_errno("ftruncate of guest RAM");
-    VSMP_TRY_ASSIGN(Mapping guest, Mapping::shared(fd.get(), size));
+    VSMP_TRY_ASSIGN(Mapping reserved, Mapping::shared(-1, size + kLargePage));
+    const std::size_t skipped =
+        (kLargePage - reinterpret_cast<std::uintptr_t>(reserved.data()) % kLargePage) % kLargePage;
+    const std::span<std::byte> guest = reserved.bytes().subspan(skipped, size);
+    if (::mmap(guest.data(), size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
+               fd.get(), 0) == MAP_FAILED)
+        return Error::from_errno("mmap of guest RAM at a multiple of 2 MiB");
     VSMP_TRY_ASSIGN(Mapping alias, Mapping::shared(fd.get(), size));
-    // Coherence is by 4 KiB page; a huge page would be torn at the first one that is taken away.
-    ::madvise(guest.data(), size, MADV_NOHUGEPAGE);
+    // Coherence is by 4 KiB page: large pages are made where nobody shares, and by nobody else.
+    if (sizes == PageSizes::small) ::madvise(guest.data(), size, MADV_NOHUGEPAGE);
     // A core dump of guest RAM helps nobody, and a child must not inherit it.
     ::madvise(guest.data(), size, MADV_DONTDUMP);
     ::madvise(guest.data(), size, MADV_DONTFORK);
-    return GuestMemory{std::move(fd), std::move(guest), std::move(alias)};
+    return GuestMemory{std::move(fd), std::move(reserved), guest, std::move(alias)};
 }
 
 std::span<std::byte, kPageSize> GuestMemory::contents(PageNumber page) const {

@@ -13,10 +13,14 @@
 
 namespace vsmp {
 
+// Whether large pages may be made in the guest mapping.
+enum class PageSizes : std::uint8_t { small, also_large };
+
 class GuestMemory {
   public:
-    // Virtual size only: pages are allocated as they are first written.
-    static Result<GuestMemory> create(std::uint64_t page_count);
+    // Virtual size only: pages are allocated as they are first written. The guest mapping is
+    // aligned to 2 MiB, and so is what is mapped to it.
+    static Result<GuestMemory> create(std::uint64_t page_count, PageSizes sizes = PageSizes::small);
 
     std::uint64_t page_count() const { return guest_.size() / kPageSize; }
     // Start of the guest mapping; page n is at n * kPageSize. Not to be touched by the data plane.
@@ -37,10 +41,11 @@ class GuestMemory {
     std::span<std::byte> alias() const { return alias_.bytes(); }
 
   private:
-    GuestMemory(UniqueFd fd, Mapping guest, Mapping alias);
+    GuestMemory(UniqueFd fd, Mapping reserved, std::span<std::byte> guest, Mapping alias);
 
     UniqueFd fd_;
-    Mapping guest_;
+    Mapping reserved_;  // has the guest mapping inside
+    std::span<std::byte> guest_;
     Mapping alias_;
 };
 

@@ -23,6 +23,10 @@ class PageMapper {
     virtual Result<void> forbid_write(PageNumber page) = 0;
     // No access; the page stays in the page cache. Wakes nobody.
     virtual Result<void> unmap(PageNumber first, std::uint64_t count) = 0;
+    // Only where writes are watched can the above write-protect. Wakes nobody, changes no mapping.
+    virtual Result<void> watch_writes(PageNumber first, std::uint64_t count) = 0;
+    // Makes one large page of 512 mapped ones, aligned and not watched for writes. It may fail.
+    virtual Result<void> collapse(PageNumber first) = 0;
 };
 
 }  // namespace vsmp

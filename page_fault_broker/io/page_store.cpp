@@ -17,6 +17,45 @@ void must(const Result<void>& result, std::string_view why) {
 
 }  // namespace
 
+void PageStore::use_large_pages(std::uint64_t most_areas) {
+    const HomeMap& homes = table_.homes();
+    large_.emplace(coherence::large_area(homes.first_page_of(table_.self()),
+                                         homes.page_count_of(table_.self())),
+                   most_areas);
+}
+
+bool PageStore::can_be_large(PageNumber page) const {
+    return mapped(page) && populated(page) &&
+           table_.permission(page) == coherence::Permission::exclusive &&
+           table_.local(page).request == coherence::Request::none;
+}
+
+void PageStore::collapse_next(Instant now) {
+    flush();
+    const std::uint64_t first = large_->candidate().value();
+    std::uint64_t mapped = 0;
+    for (std::uint64_t page = first; page < first + coherence::kPagesPerRange; ++page)
+        mapped += can_be_large(PageNumber{page}) ? 1 : 0;
+    if (mapped < coherence::kPagesPerRange) return large_->incomplete(mapped, now);
+    // For want of 2 MiB in one piece, for instance.
+    if (!mapper_.collapse(PageNumber{first})) return large_->failed(now);
+    large_->collapsed(now);
+}
+
+// To be done before anything is write-protected or taken away, of this node's own RAM.
+void PageStore::split_for(PageNumber page) {
+    if (!large_) return;
+    const auto split = large_->before_sharing(page);
+    if (!split) return;
+    flush();
+    must(mapper_.watch_writes(split->area.first, split->area.count), "watch writes");
+    for (const PageNumber first : split->large) {
+        must(mapper_.unmap(first, coherence::kPagesPerRange), "drop a large page");
+        for (std::uint64_t i = 0; i < coherence::kPagesPerRange; ++i)
+            table_.set(PageNumber{first.value() + i}, PageFlag::mapped, false);
+    }
+}
+
 void PageStore::fill(PageNumber page, ByteView contents) {
     if (populated(page)) {
         std::memcpy(memory_.contents(page).data(), contents.data(), kPageSize);
@@ -38,6 +77,7 @@ void PageStore::populate(PageNumber page) {
 }
 
 void PageStore::map_read_only(PageNumber page) {
+    split_for(page);
     populate(page);
     to_map_read_only_.push_back(page);
     table_.set(page, PageFlag::mapped, true);
@@ -47,6 +87,7 @@ void PageStore::map_writable(PageNumber page) {
     populate(page);
     to_map_writable_.push_back(page);
     table_.set(page, PageFlag::mapped, true);
+    if (large_) large_->on_mapped(page);
 }
 
 void PageStore::allow_write(PageNumber page) {
@@ -56,11 +97,13 @@ void PageStore::allow_write(PageNumber page) {
 
 void PageStore::forbid_write(PageNumber page) {
     flush();
+    split_for(page);
     if (mapped(page)) must(mapper_.forbid_write(page), "revoke writing");
 }
 
 void PageStore::unmap(PageNumber page) {
     flush();
+    split_for(page);
     if (mapped(page)) must(mapper_.unmap(page, 1), "take a page away");
     table_.set(page, PageFlag::mapped, false);
 }

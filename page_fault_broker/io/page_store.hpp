@@ -5,8 +5,10 @@
 // arguments are our own. Owned by the data-plane thread.
 #pragma once
 
+#include <optional>
 #include <vector>
 
+#include "page_fault_broker/core/large_ranges.hpp"
 #include "page_fault_broker/core/page_table.hpp"
 #include "page_fault_broker/io/guest_memory.hpp"
 #include "page_fault_broker/io/page_mapper.hpp"
@@ -18,6 +20,20 @@ class PageStore {
     // All outlive the store.
     PageStore(coherence::PageTable& table, GuestMemory& memory, PageMapper& mapper)
         : table_(table), memory_(memory), mapper_(mapper) {}
+
+    // Before the first page: this node's own RAM is mapped with large pages where it can be. The
+    // mapper watches no writes in coherence::large_area() of it. `most_areas`: of the process's
+    // address space that may be spent on that.
+    void use_large_pages(std::uint64_t most_areas);
+    // When collapse_next() has something to do.
+    std::optional<Instant> next_collapse() const {
+        return large_ ? large_->next_look() : std::nullopt;
+    }
+    // Makes a large page of 2 MiB of this node's own, if all of it is still as it has to be.
+    void collapse_next(Instant now);
+    coherence::LargeCounters large_counters() const {
+        return large_ ? large_->counters() : coherence::LargeCounters{};
+    }
 
     bool populated(PageNumber page) const {
         return table_.has(page, coherence::PageFlag::populated);
@@ -47,10 +63,13 @@ class PageStore {
 
   private:
     void populate(PageNumber page);
+    bool can_be_large(PageNumber page) const;
+    void split_for(PageNumber page);
 
     coherence::PageTable& table_;
     GuestMemory& memory_;
     PageMapper& mapper_;
+    std::optional<coherence::LargeRanges> large_;
     std::vector<PageNumber> to_map_read_only_, to_map_writable_, to_unmap_, to_discard_;
 };
 

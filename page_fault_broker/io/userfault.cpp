@@ -15,6 +15,10 @@ namespace {
 // Newer than Debian 12's kernel headers; linux/userfaultfd.h of Linux 6.4.
 constexpr std::uint64_t kContinueModeWp = std::uint64_t{1} << 1;
 constexpr std::uint64_t kFeatureWpUnpopulated = std::uint64_t{1} << 13;
+constexpr int kMadvCollapse = 25;  // Linux 6.1, newer than Debian 12's C library
+
+constexpr std::uint64_t kTouches = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR;
+constexpr std::uint64_t kTouchesAndWrites = kTouches | UFFDIO_REGISTER_MODE_WP;
 
 // UFFD_FEATURE_WP_UNPOPULATED came with Linux 6.4, the release that also brought
 // UFFDIO_CONTINUE_MODE_WP, which has no feature bit of its own: asking for the former is how the
@@ -42,7 +46,7 @@ Result<UniqueFd> open_userfaultfd() {
 
 }  // namespace
 
-Result<UserfaultFd> UserfaultFd::watch(std::span<std::byte> guest) {
+Result<UserfaultFd> UserfaultFd::watch(std::span<std::byte> guest, coherence::LargeArea unshared) {
     VSMP_TRY_ASSIGN(UniqueFd probe, open_userfaultfd());
     uffdio_api available{.api = UFFD_API, .features = 0, .ioctls = 0};
     if (::ioctl(probe.get(), UFFDIO_API, &available) != 0) return Error::from_errno("UFFDIO_API");
@@ -53,14 +57,23 @@ Result<UserfaultFd> UserfaultFd::watch(std::span<std::byte> guest) {
     VSMP_TRY_ASSIGN(UniqueFd fd, open_userfaultfd());
     uffdio_api api{.api = UFFD_API, .features = kFeatures, .ioctls = 0};
     if (::ioctl(fd.get(), UFFDIO_API, &api) != 0) return Error::from_errno("UFFDIO_API");
-    uffdio_register range{};
-    range.range.start = reinterpret_cast<std::uint64_t>(guest.data());
-    range.range.len = guest.size();
-    range.mode =
-        UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR | UFFDIO_REGISTER_MODE_WP;
-    if (::ioctl(fd.get(), UFFDIO_REGISTER, &range) != 0)
+    UserfaultFd watched{std::move(fd), guest};
+    const std::uint64_t pages = guest.size() / kPageSize;
+    const PageNumber behind{unshared.first.value() + unshared.count};
+    VSMP_TRY(watched.watch(PageNumber{0}, unshared.first.value(), kTouchesAndWrites));
+    VSMP_TRY(watched.watch(unshared.first, unshared.count, kTouches));
+    VSMP_TRY(watched.watch(behind, pages - behind.value(), kTouchesAndWrites));
+    return watched;
+}
+
+Result<void> UserfaultFd::watch(PageNumber first, std::uint64_t count, std::uint64_t mode) {
+    if (count == 0) return {};
+    uffdio_register area{};
+    area.range = {.start = address(first), .len = count * kPageSize};
+    area.mode = mode;
+    if (::ioctl(fd_.get(), UFFDIO_REGISTER, &area) != 0)
         return Error::from_errno("UFFDIO_REGISTER of guest RAM");
-    return UserfaultFd{std::move(fd), guest};
+    return {};
 }
 
 Result<std::size_t> UserfaultFd::read(std::span<Userfault> out) {
@@ -96,7 +109,9 @@ Result<void> UserfaultFd::map_writable(PageNumber first, std::uint64_t count) {
 }
 
 Result<void> UserfaultFd::allow_write(PageNumber page) {
-    return protect(page, 0);
+    const auto allowed = protect(page, 0);
+    if (allowed || allowed.error().system != ENOENT) return allowed;
+    return wake(page);  // writes are not watched there: nothing forbids them
 }
 
 Result<void> UserfaultFd::forbid_write(PageNumber page) {
@@ -109,6 +124,17 @@ Result<void> UserfaultFd::unmap(PageNumber first, std::uint64_t count) {
     // replaced by the next UFFDIO_CONTINUE.
     if (::madvise(reinterpret_cast<void*>(address(first)), count * kPageSize, MADV_DONTNEED) != 0)
         return Error::from_errno("MADV_DONTNEED of guest pages");
+    return {};
+}
+
+Result<void> UserfaultFd::watch_writes(PageNumber first, std::uint64_t count) {
+    return watch(first, count, kTouchesAndWrites);
+}
+
+Result<void> UserfaultFd::collapse(PageNumber first) {
+    if (::madvise(reinterpret_cast<void*>(address(first)), coherence::kPagesPerRange * kPageSize,
+                  kMadvCollapse) != 0)
+        return Error::from_errno("MADV_COLLAPSE of guest pages");
     return {};
 }
 
@@ -131,9 +157,10 @@ Result<void> UserfaultFd::resume(PageNumber first, std::uint64_t count, std::uin
             continue;
         }
         if (errno != EEXIST) return Error::from_errno("UFFDIO_CONTINUE");
-        // Mapped already, perhaps with the other protection: set it, which also wakes.
+        // Mapped already, perhaps with the other protection, if there can be one: set it, which
+        // also wakes.
         const PageNumber page{first.value() + done / kPageSize};
-        VSMP_TRY(protect(page, mode == kContinueModeWp ? UFFDIO_WRITEPROTECT_MODE_WP : 0));
+        VSMP_TRY(mode == kContinueModeWp ? forbid_write(page) : allow_write(page));
         VSMP_TRY(wake(page));
         done += kPageSize;
     }

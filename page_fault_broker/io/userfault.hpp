@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 
+#include "page_fault_broker/core/large_ranges.hpp"
 #include "page_fault_broker/io/page_mapper.hpp"
 #include "proto/fd.hpp"
 #include "proto/ids.hpp"
@@ -24,8 +25,10 @@ struct Userfault {
 class UserfaultFd final : public PageMapper {
   public:
     // Watches `guest` (the guest mapping: base of page 0) for missing, minor and write-protect
-    // faults. On an older kernel the error says which version is needed.
-    static Result<UserfaultFd> watch(std::span<std::byte> guest);
+    // faults. On an older kernel the error says which version is needed. In `unshared` writes are
+    // not watched before watch_writes().
+    static Result<UserfaultFd> watch(std::span<std::byte> guest,
+                                     coherence::LargeArea unshared = {});
 
     int fd() const { return fd_.get(); }
 
@@ -37,11 +40,14 @@ class UserfaultFd final : public PageMapper {
     Result<void> allow_write(PageNumber page) override;
     Result<void> forbid_write(PageNumber page) override;
     Result<void> unmap(PageNumber first, std::uint64_t count = 1) override;
+    Result<void> watch_writes(PageNumber first, std::uint64_t count) override;
+    Result<void> collapse(PageNumber first) override;
     // Lets whoever waits for the page try again.
     Result<void> wake(PageNumber page);
 
   private:
     UserfaultFd(UniqueFd fd, std::span<std::byte> guest) : fd_(std::move(fd)), guest_(guest) {}
+    Result<void> watch(PageNumber first, std::uint64_t count, std::uint64_t mode);
     Result<void> resume(PageNumber first, std::uint64_t count, std::uint64_t mode);
     Result<void> protect(PageNumber page, std::uint64_t mode);
     std::uint64_t address(PageNumber page) const;

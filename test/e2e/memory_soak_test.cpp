@@ -25,6 +25,7 @@ struct Sizes {
     std::uint64_t operations = 20'000;  // of all vCPUs together
     std::uint64_t seed = 1;
     unsigned hold_us = 100;
+    bool large_pages = false;
     unsigned minutes = 1;  // patience
 
     std::string flags() const {
@@ -128,6 +129,7 @@ void Soak::TestBody() {
                           .memory_mib = sizes_.guest_mib / sizes_.nodes,
                           .limit_mib = sizes_.limit_mib,
                           .hold_us = sizes_.hold_us,
+                          .large_pages = sizes_.large_pages,
                           .patience = std::chrono::minutes(sizes_.minutes)};
     const std::uint64_t each = sizes_.operations / sizes_.nodes;
     MicroGuest guest{machine, "soak", {each, sizes_.seed}, Begin::spread};
@@ -186,6 +188,7 @@ int main(int argc, char** argv) {
     app.add_option("--guest", sizes.guest_mib, "memory of the guest, MiB")->capture_default_str();
     app.add_option("--ops", sizes.operations, "operations in all")->capture_default_str();
     app.add_option("--seed", sizes.seed, "of the operations")->capture_default_str();
+    app.add_flag("--large-pages", sizes.large_pages, "2 MiB pages where nobody shares");
     app.add_option("--hold", sizes.hold_us, "hold time, us")->capture_default_str();
     app.add_option("--minutes", sizes.minutes, "patience")->capture_default_str();
     const bool given = argc > 1;

@@ -51,8 +51,10 @@ std::string domain_xml(const Machine& machine, const std::string& name, const st
     }
     const unsigned hold_us = emulated() ? std::max(machine.hold_us, 10'000U) : machine.hold_us;
     const std::string hold = hold_us != 0 ? fmt::format("<v:hold us='{}'/>\n", hold_us) : "";
+    const std::string ahead =
+        machine.read_ahead ? fmt::format(" read-ahead='{}'", *machine.read_ahead) : "";
     const std::string memory =
-        machine.read_ahead ? fmt::format("<v:memory read-ahead='{}'/>\n", *machine.read_ahead) : "";
+        fmt::format("<v:memory large-pages='{}'{}/>\n", machine.large_pages ? "yes" : "no", ahead);
     return fmt::format(
         "<domain type='kvm'>\n<name>{}</name>\n"
         "<metadata><v:cluster xmlns:v='urn:vsmp:domain:1'>\n{}<v:policy name='{}'/>\n{}{}{}"

@@ -22,6 +22,7 @@ struct Machine {
     unsigned limit_mib = 0;                   // of each node; 0: none
     unsigned hold_us = 0;                     // 0: the default
     std::optional<unsigned> read_ahead = {};  // pages, instead of the default
+    bool large_pages = false;
     std::string policy = "always-fetch";
     std::string link = "type='auto'";   // '@' stands for the node's number
     std::string settings = {};          // more of <cluster>, the prefix is "v"

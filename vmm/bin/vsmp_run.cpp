@@ -93,6 +93,9 @@ int main(int argc, char** argv) {
            "pages fetched together with one that a vCPU needs, as they were before, instead "
            "of the XML's; 0: none")
         ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{vsmp::coherence::kMaxCompanions}));
+    add_choice<bool>(app, "--large-pages",
+                     "map memory that is never shared with 2 MiB pages, instead of the XML's",
+                     {{"no", false}, {"yes", true}}, options.large_pages);
     app.add_option("--policy", options.policy, "ship or fetch: instead of the XML's");
     add_choice<Spread>(app, "--spread",
                        "where vCPUs go once the guest is up: to the node of their NUMA cell, or "

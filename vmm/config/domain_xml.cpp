@@ -140,6 +140,7 @@ Result<DomainXml> interpret(const XmlElement& domain) {
     if (cluster.hold) guest.hold = *cluster.hold;
     if (cluster.read_ahead) guest.read_ahead = *cluster.read_ahead;
     if (cluster.companions) guest.companions = *cluster.companions;
+    guest.large_pages = cluster.large_pages;
     guest.vlan = cluster.vlan;
     guest.spread = cluster.spread;
     guest.fabric = cluster.fabric;

@@ -63,7 +63,8 @@ struct GuestConfig {
     Duration hold = std::chrono::microseconds(500);
     std::uint64_t read_ahead = coherence::kMaxReadAhead;   // pages, at most that many; 0: none
     std::uint64_t companions = coherence::kMaxCompanions;  // pages fetched with one; 0: none
-    std::uint16_t vlan = 0;                                // 0: untagged
+    bool large_pages = false;  // private memory is mapped with 2 MiB pages where it can be
+    std::uint16_t vlan = 0;    // 0: untagged
     FabricConfig fabric;
 };
 

@@ -133,6 +133,27 @@ Result<void> order_nodes(Cluster& cluster) {
     return {};
 }
 
+Result<void> read_memory(const XmlElement& element, Cluster& cluster) {
+    VSMP_TRY(element.only_attributes({"read-ahead", "companions", "large-pages"}));
+    const auto number = [&](const std::string& name, std::uint64_t most,
+                            std::optional<std::uint64_t>& into) -> Result<void> {
+        const auto text = element.attribute(name);
+        if (!text) return {};
+        into = parse_number(*text, 0, most);
+        if (into) return {};
+        return element.error(name + "='" + *text + "' is not a number from 0 to " +
+                             std::to_string(most));
+    };
+    VSMP_TRY(number("read-ahead", coherence::kMaxReadAhead, cluster.read_ahead));
+    VSMP_TRY(number("companions", coherence::kMaxCompanions, cluster.companions));
+    if (const auto text = element.attribute("large-pages")) {
+        if (*text != "yes" && *text != "no")
+            return element.error("large-pages='" + *text + "' is neither yes nor no");
+        cluster.large_pages = *text == "yes";
+    }
+    return {};
+}
+
 Result<void> read_setting(const XmlElement& child, Cluster& cluster) {
     VSMP_TRY(child.no_children());
     const auto number = [&](const char* attribute, std::uint64_t low,
@@ -157,12 +178,7 @@ Result<void> read_setting(const XmlElement& child, Cluster& cluster) {
         return {};
     }
     if (child.name() == "memory") {
-        VSMP_TRY_ASSIGN(cluster.read_ahead, number("read-ahead", 0, coherence::kMaxReadAhead));
-        return {};
-    }
-    if (child.name() == "companions") {
-        VSMP_TRY_ASSIGN(cluster.companions, number("pages", 0, coherence::kMaxCompanions));
-        return {};
+        return read_memory(child, cluster);
     }
     if (child.name() == "vlan") {
         VSMP_TRY_ASSIGN(const std::uint64_t id, number("id", 1, 4094));

@@ -36,6 +36,7 @@ struct Cluster {
     std::optional<Duration> hold;
     std::optional<std::uint64_t> read_ahead;
     std::optional<std::uint64_t> companions;
+    bool large_pages = false;
     std::uint16_t vlan = 0;
     Spread spread = Spread::round_robin;
     FabricConfig fabric;

@@ -109,6 +109,7 @@ void to_wire(const GuestConfig& from, wire::GuestConfig& to) {
     to.set_hold_ns(static_cast<std::uint64_t>(from.hold.count()));
     to.set_read_ahead(from.read_ahead);
     to.set_companions(from.companions);
+    to.set_large_pages(from.large_pages);
     to.set_vlan(from.vlan);
     to.set_spread_round_robin(from.spread == Spread::round_robin);
     to_wire(from.fabric, *to.mutable_fabric());
@@ -143,6 +144,7 @@ Result<GuestConfig> from_wire(const wire::GuestConfig& from) {
     guest.hold = std::chrono::nanoseconds(from.hold_ns());
     guest.read_ahead = from.read_ahead();
     guest.companions = from.companions();
+    guest.large_pages = from.large_pages();
     guest.vlan = static_cast<std::uint16_t>(from.vlan());
     guest.spread = from.spread_round_robin() ? Spread::round_robin : Spread::none;
     VSMP_TRY_ASSIGN(guest.fabric, from_wire(from.fabric()));
@@ -232,6 +234,9 @@ void to_wire(const MemoryStats& from, wire::MemoryStats& to) {
     to.set_discarded(from.discarded);
     to.set_revalidated(from.revalidated);
     to.set_waits(from.waits);
+    to.set_large_made(from.large_made);
+    to.set_large_split(from.large_split);
+    to.set_large_failed(from.large_failed);
 }
 
 MemoryStats from_wire(const wire::MemoryStats& from) {
@@ -243,7 +248,10 @@ MemoryStats from_wire(const wire::MemoryStats& from) {
             .written_back = from.written_back(),
             .discarded = from.discarded(),
             .revalidated = from.revalidated(),
-            .waits = from.waits()};
+            .waits = from.waits(),
+            .large_made = from.large_made(),
+            .large_split = from.large_split(),
+            .large_failed = from.large_failed()};
 }
 
 void to_wire(const NodeStats& from, wire::NodeStats& to) {

@@ -64,6 +64,9 @@ constexpr Row kRows[] = {
     {"given back to the host", [](const auto& n) { return n.memory().discarded(); }},
     {"revalidated", [](const auto& n) { return n.memory().revalidated(); }},
     {"waits for memory", [](const auto& n) { return n.memory().waits(); }},
+    {"2 MiB pages: made", [](const auto& n) { return n.memory().large_made(); }},
+    {"2 MiB pages: split", [](const auto& n) { return n.memory().large_split(); }},
+    {"2 MiB pages: refused", [](const auto& n) { return n.memory().large_failed(); }},
     {"ships out", [](const auto& n) { return n.ships_out(); }},
     {"ships in", [](const auto& n) { return n.ships_in(); }},
     {"ship frame bytes, largest", [](const auto& n) { return n.ship_frame_bytes_max(); }},
@@ -178,7 +181,10 @@ Json to_json(const wire::MemoryStats& memory) {
             {"written_back", memory.written_back()},
             {"discarded", memory.discarded()},
             {"revalidated", memory.revalidated()},
-            {"waits", memory.waits()}};
+            {"waits", memory.waits()},
+            {"large_made", memory.large_made()},
+            {"large_split", memory.large_split()},
+            {"large_failed", memory.large_failed()}};
 }
 
 Json to_json(const wire::NodeStats& node) {

@@ -21,6 +21,7 @@ Result<RunRequest> make_request(const RunOptions& options, const GuestCheck& che
     if (options.hold_us) request.guest.hold = std::chrono::microseconds(*options.hold_us);
     if (options.read_ahead) request.guest.read_ahead = *options.read_ahead;
     if (options.companions) request.guest.companions = *options.companions;
+    if (options.large_pages) request.guest.large_pages = *options.large_pages;
     if (options.append) boot.command_line += " " + *options.append;
     if (options.policy) request.guest.policy = *options.policy;
     if (options.spread) request.guest.spread = *options.spread;

@@ -14,6 +14,7 @@ struct RunOptions {
     std::optional<unsigned> hold_us;                    // instead of the XML's
     std::optional<std::uint64_t> read_ahead;            // instead of the XML's
     std::optional<std::uint64_t> companions;            // likewise
+    std::optional<bool> large_pages;                    // likewise
     std::optional<std::string> kernel, initrd, append;  // instead of, or added to, the XML's
     std::optional<std::string> policy;                  // instead of the XML's
     std::optional<Spread> spread;                       // instead of the XML's

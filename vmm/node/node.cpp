@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <fstream>
 #include <future>
 
 #include "kvm_glue/kick.hpp"
@@ -57,6 +58,13 @@ Duration spin_time(const NodeSetup& setup) {
     if (!cpus) return kSpin;
     const auto count = static_cast<std::size_t>(CPU_COUNT(&*cpus));
     return count < nodes_here + setup.guest.vcpu_count ? Duration::zero() : kSpin;
+}
+
+// Areas of the address space that guest RAM may be cut into: half of what the kernel allows.
+std::uint64_t spare_areas() {
+    std::uint64_t most = 65'530;  // its default
+    std::ifstream{"/proc/sys/vm/max_map_count"} >> most;
+    return most / 2;
 }
 
 class NodeImpl final : public Node {
@@ -147,16 +155,24 @@ Result<void> NodeImpl::make_memory() {
         cell_pages.push_back(node.memory_bytes / kPageSize);
     }
     VSMP_TRY_ASSIGN(layout_, MemoryLayout::create(cells));
-    VSMP_TRY_ASSIGN(memory_, GuestMemory::create(layout_->page_count()));
+    const bool large = setup_.guest.large_pages;
+    VSMP_TRY_ASSIGN(memory_, GuestMemory::create(layout_->page_count(),
+                                                 large ? PageSizes::also_large : PageSizes::small));
+    const HomeMap homes{cell_pages};
+    const coherence::LargeArea unshared =
+        large ? coherence::large_area(homes.first_page_of(setup_.self),
+                                      homes.page_count_of(setup_.self))
+              : coherence::LargeArea{};
     VSMP_TRY_ASSIGN(userfault_,
-                    UserfaultFd::watch({memory_->guest_base(), layout_->total_bytes()}));
-    broker_.emplace(setup_.self, HomeMap{cell_pages},
+                    UserfaultFd::watch({memory_->guest_base(), layout_->total_bytes()}, unshared));
+    broker_.emplace(setup_.self, homes,
                     coherence::hold_limits(setup_.self, cells.size(), setup_.guest.hold,
                                            kRoundTripHolds * setup_.guest.hold),
                     *memory_, *userfault_,
                     setup_.guest.nodes[setup_.self.value()].memory_limit_bytes / kPageSize);
     broker_->set_read_ahead(setup_.guest.read_ahead);
     broker_->set_companions(setup_.guest.companions);
+    if (large) broker_->use_large_pages(spare_areas());
     return {};
 }
 
@@ -362,6 +378,7 @@ NodeStats NodeImpl::stats() const {
 MemoryStats NodeImpl::read_memory_stats() const {
     const BrokerCounters& pages = broker_->counters();
     const coherence::MemoryCounters& memory = broker_->memory_counters();
+    const coherence::LargeCounters large = broker_->large_counters();
     const auto kernel = memory_->resident_pages();
     return {.resident = memory.resident,
             .resident_max = memory.resident_max,
@@ -371,7 +388,10 @@ MemoryStats NodeImpl::read_memory_stats() const {
             .written_back = pages.written_back,
             .discarded = memory.discarded,
             .revalidated = pages.revalidated,
-            .waits = pages.memory_waits};
+            .waits = pages.memory_waits,
+            .large_made = large.collapsed,
+            .large_split = large.split_large,
+            .large_failed = large.failed};
 }
 
 NodeStats NodeImpl::read_stats() const {

@@ -72,6 +72,8 @@ struct MemoryStats {
     std::uint64_t discarded = 0;        // given back to the host, those two among them
     std::uint64_t revalidated = 0;      // fetched as the word that the old copy is still good
     std::uint64_t waits = 0;            // faults that had to wait until there was memory
+    // Ranges of 2 MiB that became a large page, were split again, that the kernel refused.
+    std::uint64_t large_made = 0, large_split = 0, large_failed = 0;
 };
 
 struct NodeStats {

@@ -9,8 +9,10 @@
 
 #include <array>
 #include <atomic>
+#include <cstdio>
 #include <cstring>
 #include <deque>
+#include <fstream>
 #include <functional>
 #include <future>
 #include <mutex>
@@ -53,16 +55,24 @@ class DirectFabric final : public fabric::Fabric {
     std::deque<Packet>& wire_;
 };
 
+coherence::LargeArea unshared(NodeId self, const HomeMap& homes, PageSizes sizes) {
+    if (sizes == PageSizes::small) return {};
+    return coherence::large_area(homes.first_page_of(self), homes.page_count_of(self));
+}
+
 struct TestNode {
-    TestNode(NodeId self, const HomeMap& homes, std::deque<Packet>& wire, std::uint64_t limit)
-        : memory(*GuestMemory::create(homes.page_count())),
-          userfault(*UserfaultFd::watch({memory.guest_base(), homes.page_count() * kPageSize})),
+    TestNode(NodeId self, const HomeMap& homes, std::deque<Packet>& wire, std::uint64_t limit,
+             PageSizes sizes)
+        : memory(*GuestMemory::create(homes.page_count(), sizes)),
+          userfault(*UserfaultFd::watch({memory.guest_base(), homes.page_count() * kPageSize},
+                                        unshared(self, homes, sizes))),
           fabric(self, wire),
           broker(self, homes,
                  coherence::hold_limits(self, homes.node_count(), std::chrono::microseconds(200),
                                         std::chrono::milliseconds(1)),
                  memory, userfault, limit) {
         broker.attach(&fabric);
+        if (sizes == PageSizes::also_large) broker.use_large_pages(1000);
     }
 
     GuestMemory memory;
@@ -80,11 +90,12 @@ class BrokerTest : public ::testing::Test {
     }
 
     // `limit`: pages that may be resident on each node; 0: no limit.
-    void start(std::vector<std::uint64_t> pages, std::uint64_t limit = 0) {
+    void start(std::vector<std::uint64_t> pages, std::uint64_t limit = 0,
+               PageSizes sizes = PageSizes::small) {
         const HomeMap homes{pages};
         for (std::size_t i = 0; i < pages.size(); ++i)
             nodes_.push_back(std::make_unique<TestNode>(NodeId{static_cast<std::uint8_t>(i)}, homes,
-                                                        wire_, limit));
+                                                        wire_, limit, sizes));
         plane_ = std::jthread([this](std::stop_token stop) { run(stop); });
     }
 
@@ -111,6 +122,38 @@ class BrokerTest : public ::testing::Test {
         return nodes_[node]->broker.read_ahead_counters();
     }
 
+    // While it runs.
+    coherence::LargeCounters large(std::size_t node) {
+        coherence::LargeCounters counters;
+        on_plane([&] { counters = nodes_[node]->broker.large_counters(); });
+        return counters;
+    }
+    // Until `count` large pages were made, or tried in vain; false: it takes too long.
+    bool wait_for_large(std::size_t node, std::uint64_t count) {
+        const Instant deadline = monotonic_now() + std::chrono::seconds(20);
+        while (monotonic_now() < deadline) {
+            const coherence::LargeCounters now = large(node);
+            if (now.collapsed + now.failed >= count) return true;
+        }
+        return false;
+    }
+    // Bytes of the guest mapping that have large pages.
+    std::size_t mapped_large(std::size_t node) {
+        const auto base = reinterpret_cast<std::uintptr_t>(nodes_[node]->memory.guest_base());
+        const std::uintptr_t size = nodes_[node]->memory.page_count() * kPageSize;
+        std::ifstream smaps("/proc/self/smaps");
+        std::size_t sum = 0;
+        bool inside = false;
+        for (std::string line; std::getline(smaps, line);) {
+            unsigned long begin = 0, end = 0, kib = 0;
+            if (std::sscanf(line.c_str(), "%lx-%lx ", &begin, &end) == 2)
+                inside = begin >= base && end <= base + size;
+            else if (inside && std::sscanf(line.c_str(), "ShmemPmdMapped: %lu kB", &kib) == 1)
+                sum += std::size_t{kib} << 10;
+        }
+        return sum;
+    }
+
     coherence::MemoryCounters memory(std::size_t node) {
         TearDown();
         return nodes_[node]->broker.memory_counters();
@@ -119,18 +162,24 @@ class BrokerTest : public ::testing::Test {
 
     // Asks on behalf of the thread that owns the brokers.
     void prefetch(std::size_t node, std::vector<PageNumber> pages, Access access) {
+        on_plane([&] {
+            nodes_[node]->broker.prefetch(pages, access, MapAhead::at_once, monotonic_now());
+        });
+    }
+
+  private:
+    void on_plane(const std::function<void()>& what) {
         std::promise<void> done;
         {
             const std::lock_guard guard{mutex_};
-            errand_ = [&, pages] {
-                nodes_[node]->broker.prefetch(pages, access, MapAhead::at_once, monotonic_now());
+            errand_ = [&] {
+                what();
                 done.set_value();
             };
         }
         done.get_future().wait();
     }
 
-  private:
     void run(std::stop_token stop) {
         while (!stop.stop_requested()) {
             std::vector<pollfd> fds;
@@ -241,6 +290,69 @@ TEST_F(BrokerTest, TwoThreadsThatScanTwoArraysAreBothReadAheadOf) {
     EXPECT_GT(ahead.asked, 2 * kArray * 8 / 10);
     EXPECT_GT(ahead.used, ahead.asked * 8 / 10);
     EXPECT_LE(ahead.used + ahead.wasted, ahead.asked);
+}
+
+constexpr std::uint64_t kRange = coherence::kPagesPerRange;
+
+TEST_F(BrokerTest, PrivateMemoryGetsLargePagesAndLosesThoseThatAreShared) {
+    start({4 * kRange, 1}, 0, PageSizes::also_large);
+    for (std::uint64_t page = 0; page < 4 * kRange; ++page) word(0, page)->store(page + 1);
+    ASSERT_TRUE(wait_for_large(0, 4));
+    if (large(0).failed > 0) VSMP_SKIP() << "this kernel makes no large pages of shared memory";
+    EXPECT_EQ(mapped_large(0), 4 * kRange * kPageSize);
+    EXPECT_EQ(word(1, kRange)->load(), kRange + 1);                    // read by another
+    EXPECT_EQ(word(1, 3 * kRange + 7)->fetch_add(1), 3 * kRange + 8);  // and written
+    EXPECT_EQ(mapped_large(0), 2 * kRange * kPageSize);
+    word(0, kRange)->fetch_add(1);
+    EXPECT_EQ(word(1, kRange)->load(), kRange + 2);
+    word(1, 3 * kRange + 7)->fetch_sub(1);
+    word(0, kRange)->fetch_sub(1);
+    for (std::uint64_t page = 0; page < 4 * kRange; ++page)
+        EXPECT_EQ(word(0, page)->load(), page + 1);
+    EXPECT_EQ(large(0).split_large, 2u);
+    EXPECT_EQ(kernel_pages(0), 4 * kRange);
+}
+
+// Writers do not stop while their memory becomes large pages and is split again.
+TEST_F(BrokerTest, NoWriteIsLostWhileRangesCollapseAndSplit) {
+    constexpr std::uint64_t kPages = 4 * kRange, kRounds = 30;
+    start({kPages, 1}, 0, PageSizes::also_large);
+    std::atomic<std::uint64_t> rounds = 0;
+    {
+        std::jthread other{[&] {
+            std::array<std::uint64_t, kPages> seen{};
+            for (std::uint64_t i = 0; rounds < kRounds; ++i) {
+                // From the second half of the rounds on everything gets shared, bit by bit.
+                if (rounds < kRounds / 2) continue;
+                const std::uint64_t page = i * 97 % kPages;
+                const std::uint64_t found = word(1, page)->load();
+                EXPECT_GE(found, seen[page]);
+                seen[page] = found;
+                word(1, page, 1)->fetch_add(1);
+            }
+        }};
+        for (; rounds < kRounds; ++rounds)
+            for (std::uint64_t page = 0; page < kPages; ++page) word(0, page)->fetch_add(1);
+    }
+    for (std::uint64_t page = 0; page < kPages; ++page)
+        EXPECT_EQ(word(1, page)->load(), kRounds) << page;
+    EXPECT_GT(large(0).split, 0u);
+}
+
+TEST_F(BrokerTest, LargePagesAreMadeWithinTheLimitOnly) {
+    start({2 * kRange, 2 * kRange}, 3 * kRange + 64, PageSizes::also_large);
+    for (std::uint64_t page = 0; page < 2 * kRange; ++page) word(0, page)->store(page + 1);
+    ASSERT_TRUE(wait_for_large(0, 2));
+    // Pages from elsewhere take what is left, and pages of its own go there.
+    for (std::uint64_t page = 0; page < 4 * kRange; page += 3) {
+        word(0, page)->fetch_add(1000);
+        EXPECT_LE(kernel_pages(0), 3 * kRange + 64);
+        word(1, page)->fetch_add(1000);
+        EXPECT_LE(kernel_pages(1), 3 * kRange + 64);
+    }
+    for (std::uint64_t page = 0; page < 2 * kRange; ++page)
+        EXPECT_EQ(word(0, page)->load(), page + 1 + (page % 3 == 0 ? 2000 : 0));
+    EXPECT_LE(memory(0).resident_max, 3 * kRange + 64);
 }
 
 TEST_F(BrokerTest, AnOldCopyThatIsStillGoodIsNotSentAgain) {

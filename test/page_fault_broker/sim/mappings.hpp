@@ -55,6 +55,8 @@ class SimMapper final : public PageMapper {
     Result<void> allow_write(PageNumber page) override;
     Result<void> forbid_write(PageNumber page) override;
     Result<void> unmap(PageNumber first, std::uint64_t count) override;
+    Result<void> watch_writes(PageNumber, std::uint64_t) override { return {}; }
+    Result<void> collapse(PageNumber) override { return Error{"no large pages here"}; }
 
   private:
     Mappings& all_;

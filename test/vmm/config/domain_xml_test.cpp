@@ -62,6 +62,7 @@ TEST(DomainXml, GoodDocumentIsRead) {
     EXPECT_EQ(guest.spread, Spread::round_robin);
     EXPECT_EQ(guest.read_ahead, 256u);
     EXPECT_EQ(guest.companions, 48u);
+    EXPECT_FALSE(guest.large_pages);
     EXPECT_EQ(guest.vlan, 0);
 }
 
@@ -69,8 +70,8 @@ TEST(DomainXml, SettingsAreRead) {
     auto result =
         parse_domain_xml(with("</v:cluster>",
                               "<v:policy name='threshold'/><v:hold us='250'/><v:vlan id='7'/>"
-                              "<v:memory read-ahead='0'/><v:companions pages='7'/><v:fabric "
-                              "spin-us='5' scheduling='fifo' key='/k'/>"
+                              "<v:memory read-ahead='0' companions='7' large-pages='yes'/>"
+                              "<v:fabric spin-us='5' scheduling='fifo' key='/k'/>"
                               "<v:spread mode='none'/></v:cluster>"),
                          "g.xml");
     ASSERT_TRUE(result) << result.error().message;
@@ -78,6 +79,7 @@ TEST(DomainXml, SettingsAreRead) {
     EXPECT_EQ(result->guest.hold, std::chrono::microseconds(250));
     EXPECT_EQ(result->guest.read_ahead, 0u);
     EXPECT_EQ(result->guest.companions, 7u);
+    EXPECT_TRUE(result->guest.large_pages);
     EXPECT_EQ(result->guest.vlan, 7);
     EXPECT_EQ(result->guest.fabric.spin, std::chrono::microseconds(5));
     EXPECT_EQ(result->guest.fabric.scheduling, fabric::Scheduling::fifo);
@@ -241,10 +243,12 @@ const BadCase kBadCases[] = {
      "11: <v:vlan>: id='4095' is not a number from 1 to 4094"},
     {"HoldRange", "</v:cluster>", "<v:hold us='0'/></v:cluster>",
      "11: <v:hold>: us='0' is not a number from 1 to 1000000"},
-    {"CompanionsRange", "</v:cluster>", "<v:companions pages='49'/></v:cluster>",
-     "11: <v:companions>: pages='49' is not a number from 0 to 48"},
+    {"CompanionsRange", "</v:cluster>", "<v:memory companions='49'/></v:cluster>",
+     "11: <v:memory>: companions='49' is not a number from 0 to 48"},
     {"ReadAheadRange", "</v:cluster>", "<v:memory read-ahead='257'/></v:cluster>",
      "11: <v:memory>: read-ahead='257' is not a number from 0 to 256"},
+    {"LargePages", "</v:cluster>", "<v:memory large-pages='always'/></v:cluster>",
+     "11: <v:memory>: large-pages='always' is neither yes nor no"},
     {"LimitRange", "id='1' cell='1'", "id='1' cell='1' limit-mib='0'",
      "8: <v:node>: limit-mib='0' is not a number from 1 to 1073741824"},
     {"LimitBelowShare", "id='1' cell='1'", "id='1' cell='1' limit-mib='256'",

@@ -208,6 +208,7 @@ TEST(Convert, GuestConfigSurvives) {
     guest.vlan = 5;
     guest.read_ahead = 3;
     guest.companions = 5;
+    guest.large_pages = true;
     guest.nodes[0].links = {PciLink{"0000:01:00.0"}, AfPacketLink{"eth1"}};
     guest.nodes[1].links = {VhostUserLink{"/s"}};
     guest.nodes[1].memory_limit_bytes = guest.nodes[1].memory_bytes + (1u << 20);
@@ -226,6 +227,7 @@ TEST(Convert, GuestConfigSurvives) {
     EXPECT_EQ(back->vlan, guest.vlan);
     EXPECT_EQ(back->read_ahead, 3u);
     EXPECT_EQ(back->companions, 5u);
+    EXPECT_TRUE(back->large_pages);
     EXPECT_EQ(std::get<PciLink>(back->nodes[0].links.at(0)).address, "0000:01:00.0");
     EXPECT_EQ(std::get<AfPacketLink>(back->nodes[0].links.at(1)).interface, "eth1");
     EXPECT_EQ(std::get<VhostUserLink>(back->nodes[1].links.at(0)).socket, "/s");
