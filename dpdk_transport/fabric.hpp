@@ -35,7 +35,11 @@ struct PeerCounters {
     std::uint64_t bytes_sent = 0, bytes_received = 0;  // whole frames, without FCS
     std::uint64_t messages_sent = 0, messages_received = 0;
     std::uint64_t needless = 0;  // retransmissions of what the peer had already
-    std::uint64_t retransmissions = 0, duplicates = 0, out_of_order = 0, rejected = 0;
+    std::uint64_t retransmissions = 0, duplicates = 0, out_of_order = 0;
+    std::uint64_t rejected = 0;  // well-formed frames in its name that were not believed; of them:
+    std::uint64_t stale = 0;     // from or for an earlier life of one of the two
+    std::uint64_t impossible = 0;      // acknowledging what was never sent
+    std::uint64_t outside_window = 0;  // data that nobody may send yet, or contradicting itself
 
     PeerCounters& operator+=(const PeerCounters& o) {
         frames_sent += o.frames_sent, frames_received += o.frames_received;
@@ -44,11 +48,42 @@ struct PeerCounters {
         needless += o.needless;
         retransmissions += o.retransmissions, duplicates += o.duplicates;
         out_of_order += o.out_of_order, rejected += o.rejected;
+        stale += o.stale, impossible += o.impossible, outside_window += o.outside_window;
         return *this;
     }
 };
 
 enum class PeerState : std::uint8_t { connecting, up, lost };
+
+// Frames that reached a node and were dropped before they were taken for any peer's, by why.
+struct DropCounters {
+    std::uint64_t other_traffic = 0;  // another EtherType or VLAN
+    std::uint64_t other_guest = 0, other_cluster = 0;
+    std::uint64_t other_destination = 0;  // another MAC or node
+    std::uint64_t other_version = 0;
+    std::uint64_t malformed = 0;    // truncated, longer than can be, contradicting themselves
+    std::uint64_t damaged = 0;      // wrong checksum
+    std::uint64_t unprotected = 0;  // not sealed (or not summed) where all are, or the reverse
+    std::uint64_t unauthentic = 0;  // sealed with another key, forged, or changed on the way
+    std::uint64_t unknown_key = 0;  // sealed with a key of a number not in the file
+    std::uint64_t replayed = 0;     // authentic, but seen before
+};
+
+// One way to a peer.
+struct PathStats {
+    enum class State : std::uint8_t {
+        unknown,  // nothing of the peer has come by it yet
+        up,
+        silent,  // it let a timeout pass: not used while there is another, and asked now and then
+    };
+    std::string port;  // its name, "af_packet on eth1"
+    State state{};
+    std::size_t mtu = 0;         // largest Ethernet payload known to arrive
+    std::size_t agreed_mtu = 0;  // what both ports have: more than mtu where the path swallows some
+    Duration round_trip{};       // smoothed
+    std::uint64_t frames_sent = 0, frames_received = 0;
+    std::uint64_t bytes_sent = 0, bytes_received = 0;  // whole frames, without FCS
+};
 
 // The data-plane side of the links of one node.
 class Fabric {
@@ -96,6 +131,9 @@ class Fabric {
     // link is delivered any more. Not from within poll().
     virtual void reconnect(NodeId) {}
     virtual PeerCounters counters(NodeId peer) const = 0;
+    // One for each port of this node.
+    virtual std::vector<PathStats> paths(NodeId) const { return {}; }
+    virtual DropCounters drops() const { return {}; }
 
   private:
     std::vector<std::byte> composed_;

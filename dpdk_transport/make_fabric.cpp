@@ -15,16 +15,22 @@ namespace {
 
 // While a port takes no frames: when to try again.
 constexpr Duration kRetryTransmit = std::chrono::microseconds(100);
+// A page and what is around it in a message, sealed, fit a frame with such an MTU.
+constexpr std::size_t kPageMtu = kPageSize + 200;
 // Frames to one peer before the next peer has its turn.
 constexpr std::size_t kTurn = 8;
 
 struct Peer {
-    Peer(Link own_link, std::size_t ports) : link(std::move(own_link)), macs(ports) {}
+    Peer(Link own_link, std::size_t ports)
+        : link(std::move(own_link)), macs(ports), traffic(ports) {}
     Link link;
     std::vector<MacAddress> macs;  // by port; broadcast until its hello came there
     PeerCounters before;           // of links that are gone
-    std::uint64_t frames_sent = 0, frames_received = 0;
-    std::uint64_t bytes_sent = 0, bytes_received = 0;
+    struct Traffic {
+        std::uint64_t frames_sent = 0, frames_received = 0;
+        std::uint64_t bytes_sent = 0, bytes_received = 0;
+    };
+    std::vector<Traffic> traffic;  // by port
     std::uint64_t not_authentic = 0;
 };
 
@@ -88,6 +94,8 @@ class PortFabric final : public Fabric {
     std::string peer_problem(NodeId id) const override;
     void reconnect(NodeId id) override;
     PeerCounters counters(NodeId id) const override;
+    std::vector<PathStats> paths(NodeId id) const override;
+    DropCounters drops() const override;
 
   private:
     Link make_link(const LinkIdentity& identity) const { return Link{identity, timing_, paths_}; }
@@ -119,23 +127,54 @@ class PortFabric final : public Fabric {
     std::optional<Instant> retry_at_;  // a port took no more
     std::vector<std::byte> sealed_;    // one sealed payload
     KeptFrame composed_;               // the message under construction
+    DropCounters drops_;
 };
+
+void count(NotOurs why, DropCounters& drops) {
+    switch (why) {
+        case NotOurs::other_ethertype:
+            ++drops.other_traffic;
+            return;
+        case NotOurs::other_guest:
+            ++drops.other_guest;
+            return;
+        case NotOurs::other_cluster:
+            ++drops.other_cluster;
+            return;
+        case NotOurs::other_destination:
+            ++drops.other_destination;
+            return;
+        case NotOurs::malformed:
+            ++drops.malformed;
+            return;
+        case NotOurs::damaged:
+            ++drops.damaged;
+            return;
+        case NotOurs::unprotected:
+            ++drops.unprotected;
+            return;
+    }
+}
 
 void PortFabric::receive_frame(std::size_t port, ByteView frame, Instant now,
                                const Deliver& deliver) {
     const DecodeResult result = decode_frame(context_, frame);
     if (const auto* foreign = std::get_if<ForeignVersion>(&result)) {
+        ++drops_.other_version;
         peer(foreign->from).link.receive_foreign(foreign->version);
         return;
     }
+    if (const auto* why = std::get_if<NotOurs>(&result)) return count(*why, drops_);
     const auto* decoded = std::get_if<DecodedFrame>(&result);
-    if (decoded == nullptr) return;
     const MacAddress& to = decoded->destination;
-    if (to != kBroadcastMac && to != own_macs_[port]) return;
+    if (to != kBroadcastMac && to != own_macs_[port]) {
+        ++drops_.other_destination;
+        return;
+    }
     const NodeId from = decoded->header.from;
     Peer& sender = peer(from);
-    ++sender.frames_received;
-    sender.bytes_received += frame.size();
+    ++sender.traffic[port].frames_received;
+    sender.traffic[port].bytes_received += frame.size();
     ByteView payload = decoded->payload;
     if (sealer_) {
         const auto opened = sealer_->open(from, decoded->authenticated, payload);
@@ -181,14 +220,14 @@ bool PortFabric::queue_frame(Peer& peer, const Link::Outgoing& outgoing) {
     ByteWriter encoded{buffer};
     encode_frame(context_, to_all ? kBroadcastMac : peer.macs[outgoing.path],
                  own_macs_[outgoing.path], header, outgoing.payload, encoded);
-    const std::size_t size = encoded.size() + outgoing.payload.size() + context_.seal_overhead;
     const bool queued =
         sealer_ ? ports_[outgoing.path]->queue(
                       encoded.written(), sealed(header, encoded.written(), outgoing.payload))
                 : queue_bytes(outgoing, encoded.written());
     if (!queued) return false;
-    ++peer.frames_sent;
-    peer.bytes_sent += size;
+    Peer::Traffic& traffic = peer.traffic[outgoing.path];
+    ++traffic.frames_sent;
+    traffic.bytes_sent += encoded.size() + outgoing.payload.size() + context_.seal_overhead;
     return true;
 }
 
@@ -289,6 +328,9 @@ std::string PortFabric::peer_problem(NodeId id) const {
                    " bytes, though both ends have an MTU of " + std::to_string(path.agreed_mtu()) +
                    ": messages are cut up";
         if (path.state() == Path::State::suspect) return way + " is silent";
+        if (path.known() && path.agreed_mtu() < kPageMtu)
+            return way + " has an MTU of " + std::to_string(path.agreed_mtu()) +
+                   ": pages are cut up";
     }
     return {};
 }
@@ -311,12 +353,55 @@ PeerCounters PortFabric::counters(NodeId id) const {
     const Peer& p = peer(id);
     PeerCounters counters = p.link.counters();
     counters += p.before;
-    counters.frames_sent = p.frames_sent;
-    counters.frames_received = p.frames_received;
-    counters.bytes_sent = p.bytes_sent;
-    counters.bytes_received = p.bytes_received;
+    for (const Peer::Traffic& traffic : p.traffic) {
+        counters.frames_sent += traffic.frames_sent;
+        counters.frames_received += traffic.frames_received;
+        counters.bytes_sent += traffic.bytes_sent;
+        counters.bytes_received += traffic.bytes_received;
+    }
     counters.rejected += p.not_authentic;
     return counters;
+}
+
+PathStats::State state_of(const Path& path) {
+    switch (path.state()) {
+        case Path::State::unknown:
+            return PathStats::State::unknown;
+        case Path::State::alive:
+            return PathStats::State::up;
+        case Path::State::suspect:
+            return PathStats::State::silent;
+    }
+    return PathStats::State::unknown;
+}
+
+std::vector<PathStats> PortFabric::paths(NodeId id) const {
+    const Peer& p = peer(id);
+    std::vector<PathStats> all;
+    for (std::size_t i = 0; i < ports_.size(); ++i) {
+        const Path& path = p.link.path(i);
+        const Peer::Traffic& traffic = p.traffic[i];
+        all.push_back({.port = ports_[i]->name(),
+                       .state = state_of(path),
+                       .mtu = path.mtu(),
+                       .agreed_mtu = path.agreed_mtu(),
+                       .round_trip = p.link.round_trip(i),
+                       .frames_sent = traffic.frames_sent,
+                       .frames_received = traffic.frames_received,
+                       .bytes_sent = traffic.bytes_sent,
+                       .bytes_received = traffic.bytes_received});
+    }
+    return all;
+}
+
+DropCounters PortFabric::drops() const {
+    DropCounters drops = drops_;
+    if (!sealer_) return drops;
+    const SealCounters& seal = sealer_->counters();
+    drops.unauthentic = seal.unauthentic;
+    drops.unknown_key = seal.unknown_key;
+    drops.replayed = seal.replayed;
+    return drops;
 }
 
 Result<> check(const FabricOptions& options, const std::vector<std::unique_ptr<Port>>& ports) {

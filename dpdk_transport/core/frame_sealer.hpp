@@ -13,6 +13,13 @@
 
 namespace vsmp::fabric {
 
+struct SealCounters {
+    std::uint64_t sealed = 0, opened = 0;
+    std::uint64_t unauthentic = 0;  // changed, forged, or of another cluster, guest or direction
+    std::uint64_t replayed = 0;     // seen before, or of an older session
+    std::uint64_t unknown_key = 0;
+};
+
 class FrameSealer {
   public:
     virtual ~FrameSealer() = default;
@@ -27,6 +34,8 @@ class FrameSealer {
     // The plain payload, valid until the next call; nothing if it does not authenticate or was seen
     // before. `header` as it was received.
     virtual std::optional<ByteView> open(NodeId peer, ByteView header, ByteView sealed) = 0;
+
+    virtual const SealCounters& counters() const = 0;
 };
 
 }  // namespace vsmp::fabric

@@ -110,7 +110,7 @@ void Link::receive(std::size_t path_index, const FrameHeader& header, ByteView p
     if (state_ == PeerState::lost) return;
     disturbed_ = true;
     if (!may_come_from_peer(header)) {
-        ++counters_.rejected;
+        ++counters_.rejected, ++counters_.stale;
         return;
     }
     foreign_in_a_row_ = 0;
@@ -123,12 +123,12 @@ void Link::receive(std::size_t path_index, const FrameHeader& header, ByteView p
         heard_at_ = now;
     }
     if (!for_us || !path.known()) {
-        if (header.kind != FrameKind::hello) ++counters_.rejected;
+        if (header.kind != FrameKind::hello) ++counters_.rejected, ++counters_.stale;
         return;
     }
     if (send_.acknowledge(acknowledgement_of(header, payload), now) ==
         SendWindow::Ack::impossible) {
-        ++counters_.rejected;
+        ++counters_.rejected, ++counters_.impossible;
         return;
     }
     send_.grant(header.acknowledged + header.credit);
@@ -168,7 +168,7 @@ void Link::receive_data(std::size_t path, const FrameHeader& header, ByteView pa
     const Arrival arrival = receive_.look(header.sequence);
     const bool is_new = arrival == Arrival::in_order || arrival == Arrival::early;
     if (arrival == Arrival::outside || (is_new && !streams_.plausible(header))) {
-        ++counters_.rejected;
+        ++counters_.rejected, ++counters_.outside_window;
         return;
     }
     reply_path_ = path;

@@ -155,7 +155,7 @@ class Cipher {
     std::unique_ptr<EVP_CIPHER_CTX, Free> context_;
 };
 
-class GcmSealer final : public AeadSealer {
+class GcmSealer final : public FrameSealer {
   public:
     explicit GcmSealer(AeadOptions options)
         : options_(std::move(options)),
@@ -271,7 +271,7 @@ std::optional<ByteView> GcmSealer::open(NodeId peer, ByteView header, ByteView s
 
 }  // namespace
 
-std::unique_ptr<AeadSealer> make_aead_sealer(AeadOptions options) {
+std::unique_ptr<FrameSealer> make_aead_sealer(AeadOptions options) {
     if (!options.clock) options.clock = monotonic_now;
     if (!options.session_clock)
         options.session_clock = [] {

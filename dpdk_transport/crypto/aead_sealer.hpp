@@ -26,13 +26,6 @@ namespace vsmp::fabric {
 
 inline constexpr std::size_t kSealOverhead = 32;  // bytes in each frame
 
-struct SealCounters {
-    std::uint64_t sealed = 0, opened = 0;
-    std::uint64_t unauthentic = 0;  // changed, forged, or of another cluster, guest or direction
-    std::uint64_t replayed = 0;     // seen before, or of an older session
-    std::uint64_t unknown_key = 0;
-};
-
 struct AeadOptions {
     NodeId self;
     std::uint64_t guest = 0;
@@ -44,11 +37,6 @@ struct AeadOptions {
     std::function<Instant()> clock;
 };
 
-class AeadSealer : public FrameSealer {
-  public:
-    virtual const SealCounters& counters() const = 0;
-};
-
-std::unique_ptr<AeadSealer> make_aead_sealer(AeadOptions options);
+std::unique_ptr<FrameSealer> make_aead_sealer(AeadOptions options);
 
 }  // namespace vsmp::fabric

@@ -61,10 +61,11 @@ Result<KeyRing> parse_keys(std::string_view text) {
 
 Result<KeyFile> KeyFile::open(const std::string& path) {
     const std::string what = "key file " + path;
-    const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+    const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
     if (!file) return Error::from_errno(what);
     struct stat status {};
     if (::fstat(file.get(), &status) != 0) return Error::from_errno(what);
+    if (!S_ISREG(status.st_mode)) return Error{what + ": not a file"};
     if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
         return Error{what + ": others than its owner may use it; chmod 600"};
     std::string text(kMaxFile, '\0');

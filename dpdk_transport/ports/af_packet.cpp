@@ -46,9 +46,6 @@ Result<Interface> check_interface(const std::string& name) {
     if (::ioctl(any.get(), SIOCGIFMTU, &request) != 0)
         return Error::from_errno("SIOCGIFMTU of " + name);
     found.mtu = static_cast<std::size_t>(request.ifr_mtu);
-    if (found.mtu < kMinMtu)
-        return Error{"network interface " + name + " has an MTU of " + std::to_string(found.mtu) +
-                     ", " + std::to_string(kMinMtu) + " is needed"};
     return found;
 }
 

@@ -73,6 +73,8 @@ class Sleeper {
 };
 std::unique_ptr<Sleeper> sleep_on_socket(int socket);  // not owned
 Result<std::unique_ptr<Sleeper>> sleep_on_interrupt(std::uint16_t port);
+// Of a vhost client: while its server is away, it is also woken to look for it again.
+Result<std::unique_ptr<Sleeper>> sleep_on_vhost_client(std::uint16_t port);
 Result<std::unique_ptr<Sleeper>> sleep_on_timer(Duration nap);  // less than a second
 
 // Frame buffers of a device in which messages wait and stay until they are acknowledged.

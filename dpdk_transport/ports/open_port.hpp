@@ -12,8 +12,8 @@
 
 namespace vsmp::fabric {
 
-// A network interface that exists, is up and has an MTU of at least kMinMtu: one end of a veth
-// pair, a NIC. Needs CAP_NET_RAW. The kernel's own traffic on it goes on undisturbed.
+// A network interface that exists and is up: one end of a veth pair, a NIC. Needs CAP_NET_RAW. The
+// kernel's own traffic on it goes on undisturbed. With an MTU below kGoodMtu pages are cut up.
 struct AfPacketOptions {
     std::string interface;
 };
@@ -34,11 +34,11 @@ struct PciOptions {
 };
 using PortOptions = std::variant<AfPacketOptions, VhostUserOptions, PciOptions>;
 
-// Largest Ethernet payload of our frames: what an interface's MTU must be.
-inline constexpr std::size_t kMinMtu = 9000;
+// Largest Ethernet payload of our frames: what an interface's MTU should be.
+inline constexpr std::size_t kGoodMtu = 9000;
 
 // Blocks (milliseconds; the vhost server until its peer is there). The error says what is wrong
-// with the port in one line: it does not exist, is down, has too small an MTU, is in use by another
+// with the port in one line: it does not exist, is down, is in use by another
 // vsmp node, may not be opened by this user. Several ports may be open at once.
 Result<std::unique_ptr<Port>> open_port(const std::shared_ptr<Eal>& eal,
                                         const PortOptions& options);

@@ -32,13 +32,13 @@ Result<std::unique_ptr<Port>> open_pci(const std::shared_ptr<Eal>& eal, const Pc
     VSMP_TRY_ASSIGN(UniqueFd lock, lock_port("PCI device " + options.address));
     VSMP_TRY_ASSIGN(std::unique_ptr<DpdkDevice> device,
                     DpdkDevice::find(eal, "pci", options.address));
-    DpdkDevice::Setup setup{.buffers = 1536, .room = kRoom, .descriptors = 512, .mtu = kMinMtu};
+    DpdkDevice::Setup setup{.buffers = 1536, .room = kRoom, .descriptors = 512, .mtu = kGoodMtu};
     setup.rx_interrupt = driver == PciDriver::vfio;
     VSMP_TRY(device->start(setup));
     auto sleeper = setup.rx_interrupt ? sleep_on_interrupt(device->port()) : sleep_on_timer(kNap);
     if (!sleeper) return sleeper.error();
     return std::unique_ptr<Port>{std::make_unique<DpdkPort>(std::move(device), *std::move(sleeper),
-                                                            kMinMtu, "PCI " + options.address,
+                                                            kGoodMtu, "PCI " + options.address,
                                                             std::move(lock))};
 }
 

@@ -10,6 +10,7 @@
 
 #include "dpdk_transport/ports/dpdk_port.hpp"
 #include "dpdk_transport/ports/openers.hpp"
+#include "proto/socket_file.hpp"
 
 namespace vsmp::fabric {
 namespace {
@@ -48,13 +49,7 @@ void poke(const std::string& path) {
 // The driver blocks in accept() until the client is there.
 Result<std::unique_ptr<DpdkDevice>> add_server(const std::shared_ptr<Eal>& eal,
                                                const VhostUserOptions& options) {
-    // A socket is left by a dead server, as we hold the lock. Anything else is somebody's.
-    std::error_code none;
-    const auto there = std::filesystem::symlink_status(options.socket, none);
-    if (there.type() == std::filesystem::file_type::socket)
-        std::filesystem::remove(options.socket, none);
-    else if (std::filesystem::exists(there))
-        return Error{options.socket + " exists and is not a socket"};
+    VSMP_TRY(clear_socket_file(options.socket));
     const std::string arguments = "path=" + options.socket + ",server=1,queues=1,queue_size=512" +
                                   ",mrg_rxbuf=1,in_order=0,mac=" + random_mac();
     Result<std::unique_ptr<DpdkDevice>> device{Error{}};
@@ -88,9 +83,11 @@ Result<std::unique_ptr<Port>> open_vhost_user(const std::shared_ptr<Eal>& eal,
     if (!device) return device.error();
     VSMP_TRY((*device)->start(
         {.buffers = 1536, .room = kRoom, .descriptors = 512, .rx_interrupt = true}));
-    VSMP_TRY_ASSIGN(std::unique_ptr<Sleeper> sleeper, sleep_on_interrupt((*device)->port()));
+    VSMP_TRY_ASSIGN(
+        std::unique_ptr<Sleeper> sleeper,
+        server ? sleep_on_interrupt((*device)->port()) : sleep_on_vhost_client((*device)->port()));
     return std::unique_ptr<Port>{std::make_unique<DpdkPort>(
-        *std::move(device), std::move(sleeper), kMinMtu, "vhost-user " + which, std::move(lock))};
+        *std::move(device), std::move(sleeper), kGoodMtu, "vhost-user " + which, std::move(lock))};
 }
 
 }  // namespace vsmp::fabric

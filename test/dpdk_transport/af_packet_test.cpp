@@ -72,9 +72,20 @@ class AfPacket : public testing::Test {
         return {*make_fabric(options, std::move(ports)), {}};
     }
 
-    // Two nodes send each other `count` messages of all sizes; `between` runs once per round.
-    template <class Between>
-    static void exchange(std::uint16_t vlan, std::size_t count, Between between) {
+    // Two nodes send each other `count` messages of all sizes; `between` runs once per round,
+    // `check` for each node in the end.
+    static void expect_good_path(const Node& node, NodeId peer, const std::string& port) {
+        EXPECT_EQ(node.fabric->peer_problem(peer), "");
+        ASSERT_EQ(node.fabric->paths(peer).size(), 1u);
+        const PathStats path = node.fabric->paths(peer)[0];
+        EXPECT_EQ(path.state, PathStats::State::up);
+        EXPECT_EQ(path.mtu, kLargestEthernetPayload);
+        EXPECT_EQ(path.port, port);
+        EXPECT_EQ(path.frames_sent, node.fabric->counters(peer).frames_sent);
+    }
+
+    template <class Between, class Check>
+    static void exchange(std::uint16_t vlan, std::size_t count, Between between, Check check) {
         std::array<Node, 2> nodes{make_node(0, "va", vlan), make_node(1, "vb", vlan)};
         std::array<std::size_t, 2> sent{};
         const auto size_of = [](std::size_t i) { return i * 97 % (kMaxPayload + 1); };
@@ -96,7 +107,7 @@ class AfPacket : public testing::Test {
         }
         for (std::size_t n = 0; n < 2; ++n) {
             const NodeId peer{static_cast<std::uint8_t>(1 - n)};
-            EXPECT_EQ(nodes[n].fabric->peer_problem(peer), "");
+            check(nodes[n], peer, std::string{"af_packet on "} + (n == 0 ? "va" : "vb"));
             ASSERT_EQ(nodes[n].received.size(), count);
             for (std::size_t i = 0; i < count; ++i) {
                 const std::vector<std::byte> expected(size_of(i), static_cast<std::byte>(i));
@@ -108,6 +119,11 @@ class AfPacket : public testing::Test {
         }
     }
 
+    template <class Between>
+    static void exchange(std::uint16_t vlan, std::size_t count, Between between) {
+        exchange(vlan, count, between, expect_good_path);
+    }
+
     static constexpr std::uint64_t kGuest = 4711;
 };
 
@@ -115,11 +131,10 @@ TEST_F(AfPacket, SaysWhatIsWrongWithTheInterface) {
     EXPECT_EQ(error_of("nosuch0"), "network interface nosuch0 does not exist");
     EXPECT_EQ(error_of("a-name-that-is-too-long"),
               "\"a-name-that-is-too-long\" is not the name of a network interface");
-    ASSERT_TRUE(add_veth("small0", "small1", 1500));
-    EXPECT_EQ(error_of("small0"), "network interface small0 has an MTU of 1500, 9000 is needed");
-    ASSERT_TRUE(run_command("ip link set small0 down"));
-    EXPECT_EQ(error_of("small0"), "network interface small0 is down");
-    ASSERT_TRUE(run_command("ip link del small0"));
+    ASSERT_TRUE(add_veth("off0", "off1"));
+    ASSERT_TRUE(run_command("ip link set off0 down"));
+    EXPECT_EQ(error_of("off0"), "network interface off0 is down");
+    ASSERT_TRUE(run_command("ip link del off0"));
     const auto port = open_port(eal(), AfPacketOptions{"va"});
     ASSERT_TRUE(port) << port.error().message;
     EXPECT_EQ(error_of("va"), "port busy: interface va is in use by another vsmp node");
@@ -152,6 +167,21 @@ TEST_F(AfPacket, DpdkStartsOnlyOnce) {
 
 TEST_F(AfPacket, MessagesOfAllSizesArrive) {
     exchange(0, 3000, [] {});
+}
+
+// Messages of all sizes, pages among them, over interfaces with the MTU of any Ethernet.
+TEST_F(AfPacket, SmallMtuIsServedAndSaid) {
+    ASSERT_TRUE(run_command("ip link set va mtu 1500"));
+    ASSERT_TRUE(run_command("ip link set vb mtu 1500"));
+    exchange(
+        0, 3000, [] {},
+        [](const Node& node, NodeId peer, const std::string& port) {
+            EXPECT_EQ(node.fabric->peer_problem(peer),
+                      "the way to node " + std::to_string(peer.value()) + " over " + port +
+                          " has an MTU of 1500: pages are cut up");
+            EXPECT_EQ(node.fabric->paths(peer)[0].mtu, 1500u);
+            EXPECT_GT(node.fabric->counters(peer).frames_sent, 8000u);
+        });
 }
 
 TEST_F(AfPacket, MessagesArriveInAVlan) {

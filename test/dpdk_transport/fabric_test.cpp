@@ -104,6 +104,54 @@ TEST(Fabric, DropsOnTheWireAreRepaired) {
     EXPECT_GT(nodes[1]->counters(NodeId{0}).duplicates, 0u);
 }
 
+// A stranger's frames to node 0, each wrong in one thing.
+TEST(Fabric, WhatIsDroppedIsCountedByWhy) {
+    auto ports = make_memory_segment(2);
+    Port& stranger = *ports[1];
+    FabricOptions options = options_of(0, 2);
+    options.integrity = Integrity::checksum;
+    auto node = *make_fabric(options, one(std::move(ports[0])));
+    FrameHeader hello;
+    hello.kind = FrameKind::hello;
+    hello.from = NodeId{1};
+    hello.sender = LinkIncarnation{7};
+    hello.mtu = 9000;
+    const auto send = [&](const FrameContext& context, std::size_t size, std::size_t flipped) {
+        std::array<std::byte, kHeaderSize> frame{};
+        ByteWriter writer{frame};
+        encode_frame(context, kBroadcastMac, stranger.mac(), hello, {}, writer);
+        if (flipped > 0) frame[flipped] ^= std::byte{0x40};
+        ASSERT_TRUE(stranger.queue(ByteView{frame}.first(size), {}));
+        ASSERT_TRUE(stranger.flush());
+    };
+    const FrameContext right{
+        .guest = 99, .self = NodeId{1}, .node_count = 2, .integrity = Integrity::checksum};
+    FrameContext cluster = right, open = right;
+    cluster.cluster = 5;
+    open.integrity = Integrity::none;
+    std::size_t sent = 0;
+    for (const FrameContext& context : {cluster, open}) send(context, kHeaderSize, 0), ++sent;
+    for (std::size_t at :
+         {field::kVersion, field::kGuest, field::kTo, field::kCredit, std::size_t{12}})
+        send(right, kHeaderSize, at), ++sent;
+    send(right, kHeaderSize - 1, 0), ++sent;
+    node->poll(Instant{1s}, [](NodeId, Channel, ByteView) { FAIL() << "a stranger was heard"; });
+    const DropCounters drops = node->drops();
+    EXPECT_EQ(drops.other_cluster, 1u);
+    EXPECT_EQ(drops.unprotected, 1u);
+    EXPECT_EQ(drops.other_version, 1u);
+    EXPECT_EQ(drops.other_guest, 1u);
+    EXPECT_EQ(drops.other_destination, 1u);
+    EXPECT_EQ(drops.damaged, 1u);
+    EXPECT_EQ(drops.other_traffic, 1u);
+    EXPECT_EQ(drops.malformed, 1u);
+    EXPECT_EQ(sent, 8u);
+    const auto paths = node->paths(NodeId{1});
+    ASSERT_EQ(paths.size(), 1u);
+    EXPECT_EQ(paths[0].state, PathStats::State::unknown);
+    EXPECT_EQ(paths[0].frames_received, 0u);
+}
+
 TEST(Fabric, FramesOfAnotherGuestAreIgnored) {
     auto ports = make_memory_segment(2);
     FabricOptions other = options_of(1, 2);

@@ -34,7 +34,7 @@ struct Shared {
 
 // Full traffic until told otherwise. Who loses its peer starts anew with it.
 int play(int self, const PortOptions& port, Shared& shared) {
-    auto node = TestNode::open(self, port, {});
+    auto node = TestNode::open(self, {port}, {});
     if (!node) {
         std::cerr << "node " << self << ": " << node.error().message << "\n";
         return 1;
@@ -95,7 +95,8 @@ class KillTest : public testing::Test {
         EXPECT_EQ(exit_code(survivor), 0);
         EXPECT_EQ(exit_code(last), 0);
         std::cout << "node " << victim << " killed " << kills()
-                  << " times; slowest successor talked after " << slowest / 1ms << " ms\n";
+                  << " times; slowest successor talked after " << slowest / 1ms << " ms"
+                  << std::endl;  // perhaps in a child, which ends without flushing
     }
 
     Shared* shared_ = nullptr;

@@ -21,12 +21,15 @@ struct TestNode {
     std::shared_ptr<Eal> eal;
     std::unique_ptr<Fabric> fabric;
 
-    static Result<TestNode> open(int self, const PortOptions& port, FabricOptions options) {
+    static Result<TestNode> open(int self, const std::vector<PortOptions>& links,
+                                 FabricOptions options) {
         TestNode node;
         VSMP_TRY_ASSIGN(node.eal, Eal::start({}));
         std::vector<std::unique_ptr<Port>> ports;
-        VSMP_TRY_ASSIGN(std::unique_ptr<Port> opened, open_port(node.eal, port));
-        ports.push_back(std::move(opened));
+        for (const PortOptions& link : links) {
+            VSMP_TRY_ASSIGN(std::unique_ptr<Port> opened, open_port(node.eal, link));
+            ports.push_back(std::move(opened));
+        }
         options.self = NodeId{static_cast<std::uint8_t>(self)};
         options.node_count = 2;
         options.guest = 1;

@@ -52,6 +52,10 @@ void Relay::carry(int to, Frame frame, Instant now) {
         ++counts_.lost;
         return;
     }
+    if (frame.size() > faults_.largest) {
+        ++counts_.swallowed;
+        return;
+    }
     if (happens(faults_.damage)) {
         const std::size_t first = 8 * kEthernetHeaderSize;
         const std::size_t bit = first + random_() % (8 * frame.size() - first);
@@ -72,7 +76,7 @@ void Relay::carry(int to, Frame frame, Instant now) {
     put(to, frame);
 }
 
-void Relay::turn(Instant now) {
+Duration Relay::carry_all(Instant now) {
     Duration wait = 10ms;
     for (int from = 0; from < 2; ++from)
         for (int i = 0; i < kBurst; ++i) {
@@ -89,10 +93,19 @@ void Relay::turn(Instant now) {
         waiting_.erase(waiting_.begin());
     }
     if (!waiting_.empty()) wait = std::min(wait, waiting_.begin()->first - now);
-    if (wait <= Duration::zero()) return;
-    pollfd ready[2] = {{sockets_[0].get(), POLLIN, 0}, {sockets_[1].get(), POLLIN, 0}};
+    return std::max(wait, Duration::zero());
+}
+
+void Relay::turn(std::vector<Relay>& relays, Instant now) {
+    Duration wait = 10ms;
+    std::vector<pollfd> ready;
+    for (Relay& relay : relays) {
+        wait = std::min(wait, relay.carry_all(now));
+        for (const UniqueFd& socket : relay.sockets_) ready.push_back({socket.get(), POLLIN, 0});
+    }
+    if (wait == Duration::zero()) return;
     const timespec timeout{0, wait.count()};
-    ::ppoll(ready, 2, &timeout, nullptr);
+    ::ppoll(ready.data(), ready.size(), &timeout, nullptr);
 }
 
 }  // namespace vsmp::fabric

@@ -18,11 +18,12 @@ namespace vsmp::fabric {
 struct WireFaults {
     double lose = 0, twice = 0, delay = 0, damage = 0;
     Duration longest_delay = std::chrono::milliseconds(3);  // overtaken by what comes meanwhile
+    std::size_t largest = 1 << 16;  // frame that gets through, in bytes without FCS
     static WireFaults all(double chance) { return {chance, chance, chance, chance}; }
 };
 
 struct WireCounts {
-    std::uint64_t carried = 0, lost = 0, doubled = 0, delayed = 0, damaged = 0;
+    std::uint64_t carried = 0, lost = 0, doubled = 0, delayed = 0, damaged = 0, swallowed = 0;
 };
 
 class Relay {
@@ -30,8 +31,9 @@ class Relay {
     static Result<Relay> open(const std::string& one, const std::string& other,
                               const WireFaults& faults, std::uint64_t seed);
 
-    // Carries what is there and what is due, then waits for more for 10 ms at most.
-    void turn(Instant now);
+    // All relays of one loop: carry what is there and what is due, then wait for more for 10 ms at
+    // most.
+    static void turn(std::vector<Relay>& relays, Instant now);
     // From now on nothing gets through, or everything does again.
     enum class Cable : std::uint8_t { plugged, cut };
     void set(Cable cable) { cable_ = cable; }
@@ -43,6 +45,7 @@ class Relay {
         : sockets_{std::move(one), std::move(other)}, faults_(faults), random_(seed) {}
     bool happens(double chance) { return std::uniform_real_distribution<>{}(random_) < chance; }
     void carry(int to, Frame frame, Instant now);
+    Duration carry_all(Instant now);  // how long there is nothing to do, unless frames come
     void put(int to, const Frame& frame);
 
     UniqueFd sockets_[2];

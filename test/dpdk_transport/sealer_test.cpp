@@ -55,7 +55,7 @@ struct Node {
     std::optional<KeyRing> newer;
     Instant now{};
     std::shared_ptr<std::uint64_t> session;
-    std::unique_ptr<AeadSealer> sealer;
+    std::unique_ptr<FrameSealer> sealer;
 };
 
 const Bytes kHeader(kMtuOverhead, std::byte{5});
@@ -191,6 +191,16 @@ class KeyFileTest : public testing::Test {
     const std::string path_ = testing::TempDir() + "vsmp-key-" + std::to_string(::getpid());
     const std::string digits_ = std::string(64, 'a');
 };
+
+TEST_F(KeyFileTest, WhatIsNoFileIsRefusedAtOnce) {
+    std::filesystem::remove(path_);
+    ASSERT_EQ(::mkfifo(path_.c_str(), 0600), 0);  // reading it would wait for a writer
+    auto fifo = KeyFile::open(path_);
+    ASSERT_FALSE(fifo);
+    EXPECT_EQ(fifo.error().message, "key file " + path_ + ": not a file");
+    auto folder = KeyFile::open("/");
+    EXPECT_FALSE(folder);
+}
 
 TEST_F(KeyFileTest, MustBePrivateAndIsReadAgainWhenItChanges) {
     write("1 " + digits_ + "\n");

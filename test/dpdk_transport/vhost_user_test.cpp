@@ -2,16 +2,22 @@
 // never starts one.
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
+#include <cstring>
+#include <fstream>
 #include <iostream>
 
 #include "dpdk_transport/make_fabric.hpp"
 #include "dpdk_transport/ports/open_port.hpp"
+#include "proto/fd.hpp"
 #include "proto/monotonic_clock.hpp"
+#include "proto/socket_file.hpp"
 #include "test/own_folder.hpp"
 
 namespace vsmp::fabric {
@@ -161,6 +167,35 @@ TEST_F(VhostUser, SurvivorOfAKilledPeerSaysSo) {
         EXPECT_EQ(exit_code(nodes[1 - victim]), 0);
         ::close(ready[0]);
     }
+}
+
+TEST_F(VhostUser, ServerTakesADeadSocketsPlaceAndNoOther) {
+    const auto opening = [&] {
+        auto eal = Eal::start({});
+        VhostUserOptions port;
+        port.socket = socket();
+        port.connect_timeout = 1ms;
+        const auto opened = open_port(*eal, port);
+        std::cerr << opened.error().message << "\n";
+        return opened.error().message.starts_with("nobody connected") ? 0 : 1;
+    };
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strcpy(address.sun_path, socket().c_str());
+    UniqueFd served{::socket(AF_UNIX, SOCK_STREAM, 0)};
+    ASSERT_EQ(::bind(served.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    ASSERT_EQ(::listen(served.get(), 1), 0);
+    EXPECT_EQ(look_at_socket_file(socket()), SocketFile::served);
+    EXPECT_EQ(exit_code(in_child(opening)), 1);
+    pollfd connection{served.get(), POLLIN, 0};
+    EXPECT_EQ(::poll(&connection, 1, 0), 0) << "somebody else's server was disturbed";
+    served = UniqueFd{};
+    EXPECT_EQ(look_at_socket_file(socket()), SocketFile::dead);
+    EXPECT_EQ(exit_code(in_child(opening)), 0);
+    std::ofstream{socket() + "2"} << "precious";
+    EXPECT_EQ(look_at_socket_file(socket() + "2"), SocketFile::other);
+    EXPECT_FALSE(clear_socket_file(socket() + "2"));
+    EXPECT_EQ(look_at_socket_file(socket() + "3"), SocketFile::absent);
 }
 
 TEST_F(VhostUser, ServerWithoutClientGivesUp) {

@@ -43,14 +43,39 @@ struct Shared {
     std::atomic<std::uint32_t> received[2];
     std::atomic<std::uint64_t> took_us[2];
     std::atomic<std::uint32_t> over;
+    std::atomic<std::uint32_t> cut;             // set when a link is
+    std::atomic<std::uint64_t> silence_us[2];   // longest between two messages since then
+    std::atomic<std::uint32_t> path_mtu[2];     // of the first link, in the end
+    std::atomic<std::uint32_t> path_silent[2];  // whether the first link is, in the end
+    std::atomic<std::uint64_t> path_frames[2];  // sent over the second link
 };
+
+std::vector<PortOptions> links_of(int self, std::size_t count) {
+    std::vector<PortOptions> links;
+    for (std::size_t link = 0; link < count; ++link)
+        links.push_back(AfPacketOptions{"node" + std::to_string(self) + std::to_string(link)});
+    return links;
+}
+
+// What is seen at a node besides its messages.
+void look(const Fabric& fabric, NodeId peer, std::size_t self, Shared& shared) {
+    const std::vector<PathStats> paths = fabric.paths(peer);
+    shared.path_mtu[self] = static_cast<std::uint32_t>(paths.front().mtu);
+    shared.path_silent[self] = paths.front().state == PathStats::State::silent ? 1 : 0;
+    shared.path_frames[self] = paths.back().frames_sent;
+    for (const PathStats& path : paths)
+        std::cerr << "node " << self << ": " << path.port << ", MTU " << path.mtu << ", "
+                  << path.frames_sent << " frames sent, " << path.frames_received << " received\n";
+    const std::string problem = fabric.peer_problem(peer);
+    if (!problem.empty()) std::cerr << "node " << self << ": " << problem << "\n";
+}
 
 // Sends `count` messages, each with a channel and its number in that channel, and checks those of
 // the other. 0: all is well.
-int play(int self, const std::string& interface, std::uint32_t count, Shared& shared) {
+int play(int self, std::size_t links, std::uint32_t count, Shared& shared) {
     FabricOptions options;
     options.integrity = Integrity::checksum;
-    auto node = TestNode::open(self, AfPacketOptions{interface}, options);
+    auto node = TestNode::open(self, links_of(self, links), options);
     if (!node) {
         std::cerr << "node " << self << ": " << node.error().message << "\n";
         return 1;
@@ -76,6 +101,14 @@ int play(int self, const std::string& interface, std::uint32_t count, Shared& sh
     };
     const Instant began = monotonic_now();
     const auto self_index = static_cast<std::size_t>(self);
+    std::optional<Instant> last;
+    const auto watch_silence = [&](std::uint32_t before) {
+        if (shared.cut == 0 || received == before) return;
+        const Instant now = monotonic_now();
+        const auto us = static_cast<std::uint64_t>((now - last.value_or(now)) / 1us);
+        if (us > shared.silence_us[self_index]) shared.silence_us[self_index] = us;
+        last = now;
+    };
     while (shared.over == 0) {
         while (sent < count && !node->fabric->congested()) {
             const std::size_t index = sent % kChannelCount;
@@ -88,7 +121,9 @@ int play(int self, const std::string& interface, std::uint32_t count, Shared& sh
             node->fabric->send(peer, kChannels[index], bytes);
             ++sent;
         }
+        const std::uint32_t before = received;
         node->turn(deliver);
+        watch_silence(before);
         shared.received[self_index] = received;
         if (received >= count && shared.done[self_index] == 0) {
             shared.took_us[self_index] =
@@ -102,6 +137,7 @@ int play(int self, const std::string& interface, std::uint32_t count, Shared& sh
         }
     }
     const PeerCounters counters = node->fabric->counters(peer);
+    look(*node->fabric, peer, self_index, shared);
     std::cerr << "node " << self << ": " << received << " received, " << counters.frames_sent
               << " frames sent, " << counters.retransmissions << " again, " << counters.needless
               << " of them needlessly, " << counters.duplicates << " twice, "
@@ -119,53 +155,71 @@ class WireFaultsTest : public testing::Test {
     }
     void TearDown() override { ::munmap(shared_, sizeof(Shared)); }
 
-    // Relay in the middle, in a process and namespace of its own; `tick` may cut the cable.
-    // Messages per second and direction through `rate`.
+    // Nodes with as many links as there are `wires`, and relays in the middle, in a process and
+    // namespace of its own; `tick` may cut a cable. Messages per second and direction through
+    // rate_.
     template <class Tick>
-    void run(const WireFaults& faults, std::uint32_t count, Tick tick) {
+    void run(const std::vector<WireFaults>& wires, std::uint32_t count, Tick tick) {
         if (::geteuid() != 0) VSMP_SKIP() << "network namespaces need root";
-        const pid_t middle = in_child([&] { return relay(faults, count, tick); });
+        const pid_t middle = in_child([&] { return relay(wires, count, tick); });
         EXPECT_EQ(exit_code(middle), 0);
         rate_ = 1e6 * count /
                 static_cast<double>(std::max<std::uint64_t>(
                     1, std::max(shared_->took_us[0].load(), shared_->took_us[1].load())));
     }
 
-    template <class Tick>
-    int relay(const WireFaults& faults, std::uint32_t count, Tick tick) {
-        if (!enter_network_sandbox().empty()) return 10;
-        pid_t nodes[2];
-        for (int self = 0; self < 2; ++self) {
-            const std::string outer = "relay" + std::to_string(self);
-            const std::string inner = "node" + std::to_string(self);
-            if (!add_veth(outer, inner)) return 11;
-            int told[2];
-            if (::pipe(told) != 0) return 12;
-            nodes[self] = in_child([&] {
-                if (::unshare(CLONE_NEWNET) != 0 || ::write(told[1], "x", 1) != 1) return 13;
-                while (!run_command("ip link set " + inner + " up 2>/dev/null")) ::usleep(2000);
-
-                return play(self, inner, count, *shared_);
-            });
-            char byte;
-            if (::read(told[0], &byte, 1) != 1) return 14;
-            if (!run_command("ip link set " + inner + " netns " + std::to_string(nodes[self])))
-                return 15;
+    // A node whose interfaces are made in this namespace and then moved into its own.
+    pid_t start_node(int self, std::size_t links, std::uint32_t count) {
+        const std::string name = std::to_string(self);
+        std::string bring_up = "true";
+        for (std::size_t link = 0; link < links; ++link) {
+            const std::string end = name + std::to_string(link);
+            if (!add_veth("relay" + end, "node" + end)) return -1;
+            bring_up += " && ip link set node" + end + " up";
         }
-        auto wire = Relay::open("relay0", "relay1", faults, 20261123);
-        if (!wire) return 16;
-        const Instant give_up = monotonic_now() + 60s + count * 200us;
+        int told[2];
+        if (::pipe(told) != 0) return -1;
+        const pid_t node = in_child([&] {
+            if (::unshare(CLONE_NEWNET) != 0 || ::write(told[1], "x", 1) != 1) return 13;
+            while (!run_command("(" + bring_up + ") 2>/dev/null")) ::usleep(2000);
+            return play(self, links, count, *shared_);
+        });
+        char byte;
+        if (::read(told[0], &byte, 1) != 1) return -1;
+        for (std::size_t link = 0; link < links; ++link)
+            if (!run_command("ip link set node" + name + std::to_string(link) + " netns " +
+                             std::to_string(node)))
+                return -1;
+        return node;
+    }
+
+    template <class Tick>
+    int relay(const std::vector<WireFaults>& wires, std::uint32_t count, Tick tick) {
+        if (!enter_network_sandbox().empty()) return 10;
+        const pid_t nodes[] = {start_node(0, wires.size(), count),
+                               start_node(1, wires.size(), count)};
+        if (nodes[0] < 0 || nodes[1] < 0) return 11;
+        std::vector<Relay> relays;
+        for (std::size_t link = 0; link < wires.size(); ++link) {
+            const std::string number = std::to_string(link);
+            auto wire = Relay::open("relay0" + number, "relay1" + number, wires[link], 20261123);
+            if (!wire) return 16;
+            relays.push_back(*std::move(wire));
+        }
+        const Instant give_up = monotonic_now() + 60s + count * 1ms;
         while ((shared_->done[0] == 0 || shared_->done[1] == 0) && monotonic_now() < give_up) {
-            tick(*wire, *shared_, monotonic_now());
-            wire->turn(monotonic_now());
+            tick(relays.front(), *shared_, monotonic_now());
+            Relay::turn(relays, monotonic_now());
         }
         // Who has everything may still owe an acknowledgement, but no message.
         shared_->over = 1;
         const int codes[] = {exit_code(nodes[0]), exit_code(nodes[1])};
-        const WireCounts& counts = wire->counts();
-        std::cerr << "wire: " << counts.carried << " carried, " << counts.lost << " lost, "
-                  << counts.doubled << " doubled, " << counts.delayed << " delayed, "
-                  << counts.damaged << " damaged\n";
+        for (const Relay& wire : relays) {
+            const WireCounts& counts = wire.counts();
+            std::cerr << "wire: " << counts.carried << " carried, " << counts.lost << " lost, "
+                      << counts.doubled << " doubled, " << counts.delayed << " delayed, "
+                      << counts.damaged << " damaged, " << counts.swallowed << " swallowed\n";
+        }
         return codes[0] != 0 ? codes[0] : codes[1];
     }
 
@@ -176,24 +230,32 @@ class WireFaultsTest : public testing::Test {
 };
 
 struct Rate {
-    double chance = 0;  // of each kind of fault, all at once
+    const char* name;
+    WireFaults faults;
     std::uint32_t usual_messages = 0;
 };
 class AtRate : public WireFaultsTest, public testing::WithParamInterface<Rate> {};
 
 TEST_P(AtRate, EveryMessageArrivesOnceAndInOrder) {
-    run(WireFaults::all(GetParam().chance), message_count(GetParam().usual_messages), nothing);
+    run({GetParam().faults}, message_count(GetParam().usual_messages), nothing);
     if (HasFailure() || IsSkipped()) return;
-    std::cout << "faults of each kind " << 100 * GetParam().chance << "%: " << rate_
-              << " messages/s each way\n";
+    std::cout << GetParam().name << ": " << rate_ << " messages/s each way\n";
+}
+constexpr WireFaults lossy(double chance) {
+    return {.lose = chance};
 }
 INSTANTIATE_TEST_SUITE_P(WireFaults, AtRate,
-                         testing::Values(Rate{0, 6000}, Rate{0.001, 6000}, Rate{0.01, 6000},
-                                         Rate{0.05, 6000}, Rate{0.2, 2000}));
+                         testing::Values(Rate{"Nothing", {}, 6000},
+                                         Rate{"Loss1", lossy(0.01), 6000},
+                                         Rate{"All01", WireFaults::all(0.001), 6000},
+                                         Rate{"All1", WireFaults::all(0.01), 6000},
+                                         Rate{"All5", WireFaults::all(0.05), 6000},
+                                         Rate{"All20", WireFaults::all(0.2), 2000}),
+                         [](const auto& each) { return std::string{each.param.name}; });
 
 TEST_F(WireFaultsTest, ACutOfTwoSecondsLosesNothing) {
     std::optional<Instant> cut;
-    run({}, message_count(), [&](Relay& wire, Shared& shared, Instant now) {
+    run({WireFaults{}}, message_count(), [&](Relay& wire, Shared& shared, Instant now) {
         if (!cut && shared.received[0] > message_count() / 4) {
             cut = now;
             wire.set(Relay::Cable::cut);
@@ -202,6 +264,32 @@ TEST_F(WireFaultsTest, ACutOfTwoSecondsLosesNothing) {
     });
     if (::geteuid() == 0) {
         EXPECT_GT(shared_->took_us[0], 2'000'000u) << "the cut came too late";
+    }
+}
+
+// Both ends have an MTU of 9000, and frames of more than 1500 vanish without a word.
+TEST_F(WireFaultsTest, AWayThatSwallowsLargeFramesIsFound) {
+    run({WireFaults{.largest = kEthernetHeaderSize + kBasicMtu}}, message_count(), nothing);
+    if (IsSkipped()) return;
+    for (const auto& mtu : shared_->path_mtu) EXPECT_EQ(mtu, kBasicMtu);
+}
+
+TEST_F(WireFaultsTest, OneOfTwoLinksCutMovesTheTraffic) {
+    const std::uint32_t count = message_count(30'000);
+    run({WireFaults{}, WireFaults{}}, count, [&](Relay& wire, Shared& shared, Instant) {
+        if (shared.cut != 0 || shared.received[0] < count / 4) return;
+        shared.cut = 1;
+        wire.set(Relay::Cable::cut);
+    });
+    if (IsSkipped()) return;
+    EXPECT_EQ(shared_->cut, 1u);
+    for (std::size_t self = 0; self < 2; ++self) {
+        EXPECT_EQ(shared_->path_silent[self], 1u) << "node " << self << " still uses the cut link";
+        EXPECT_GT(shared_->path_frames[self], count / 2);
+        // 50 ms where there is a CPU for everyone; here others may have it.
+        EXPECT_LT(shared_->silence_us[self], 2'000'000u);
+        std::cout << "node " << self << ": " << shared_->silence_us[self] / 1000.0
+                  << " ms of silence at most after one of two links was cut\n";
     }
 }
 

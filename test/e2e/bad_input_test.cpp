@@ -116,6 +116,25 @@ TEST_F(BadInput, OptionsThatNameWhatIsNotThere) {
     EXPECT_TRUE(has(line, "/nosuch: No such file or directory")) << line;
 }
 
+TEST_F(BadInput, KeyFileThatIsNotThere) {
+    const std::string with_key =
+        replaced(xml(), "<v:policy", "<v:fabric key='/nosuch/key'/><v:policy");
+    const std::string line = fails(kUsage, command(with_key));
+    EXPECT_TRUE(has(line, "key file /nosuch/key: No such file or directory")) << line;
+}
+
+TEST_F(BadInput, VhostUserServerKilledLeavesNoSocket) {
+    const std::string socket = scratch_.folder() / "link.sock";
+    control::Program run{command(xml({.link = "type='vhost-user' socket='" + socket + "'"},
+                                     "0 1000 0 0 0 0 0 0 0 0 0 0 0 0 0 1"))};
+    ASSERT_TRUE(run.wait_for("micro vcpu=1 report code=99")) << run.errors;
+    ASSERT_TRUE(std::filesystem::exists(socket));
+    ASSERT_EQ(::kill(scratch_.node_process(0), SIGKILL), 0);
+    const std::string line = ends(kNodeFailed, run);
+    EXPECT_TRUE(has(line, "node 0 (local): its process was killed")) << line;
+    EXPECT_FALSE(std::filesystem::exists(socket));
+}
+
 TEST_F(BadInput, OperatingSystemOnTwoNodesWithoutNestedPaging) {
     if (kvm::probe().paging == kvm::Paging::nested)
         VSMP_SKIP() << "this KVM has nested paging, nothing to refuse";

@@ -53,13 +53,13 @@ std::string domain_xml(const Machine& machine, const std::string& name, const st
     const std::string hold = hold_us != 0 ? fmt::format("<v:hold us='{}'/>\n", hold_us) : "";
     return fmt::format(
         "<domain type='kvm'>\n<name>{}</name>\n"
-        "<metadata><v:cluster xmlns:v='urn:vsmp:domain:1'>\n{}<v:policy name='{}'/>\n{}"
+        "<metadata><v:cluster xmlns:v='urn:vsmp:domain:1'>\n{}<v:policy name='{}'/>\n{}{}"
         "</v:cluster></metadata>\n"
         "<memory unit='MiB'>{}</memory>\n<vcpu>{}</vcpu>\n"
         "<os><type>hvm</type><kernel>{}</kernel><cmdline>{}</cmdline></os>\n"
         "<cpu mode='host-passthrough'><numa>\n{}</numa></cpu>\n</domain>\n",
-        name, nodes, machine.policy, hold, machine.nodes * machine.memory_mib, machine.vcpus(),
-        kernel, command_line, cells);
+        name, nodes, machine.policy, hold, machine.settings, machine.nodes * machine.memory_mib,
+        machine.vcpus(), kernel, command_line, cells);
 }
 
 MicroGuest::MicroGuest(const Machine& machine, const std::string& program,

@@ -22,6 +22,7 @@ struct Machine {
     unsigned hold_us = 0;      // 0: the default
     std::string policy = "always-fetch";
     std::string link = "type='auto'";   // '@' stands for the node's number
+    std::string settings = {};          // more of <cluster>, the prefix is "v"
     std::chrono::seconds patience{90};  // with the whole run; more on an emulated host
 
     unsigned vcpus() const { return nodes * vcpus_per_node; }

@@ -1,14 +1,8 @@
 // Somebody else's frames on the link of a running guest: rubbish with our EtherType, and real
 // frames, captured from the link and damaged. Not among them is what only a forger would make: a
 // frame that is right in everything but its contents. docs/PROTOCOL.md says what nodes drop.
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <linux/if_packet.h>
-#include <net/if.h>
-#include <netinet/in.h>
-#include <sched.h>
-#include <sys/socket.h>
 
 #include <array>
 #include <iostream>
@@ -17,61 +11,15 @@
 #include <unordered_set>
 
 #include "dpdk_transport/core/frame.hpp"
+#include "test/e2e/intruder.hpp"
 #include "test/e2e/micro_guest.hpp"
 #include "test/skip.hpp"
 
 namespace vsmp::e2e {
 namespace {
 
-using Frame = std::vector<std::uint8_t>;
-
 namespace at = fabric::field;
 constexpr std::uint8_t kData = 3, kAck = 4;
-
-// A raw socket on one interface of the nodes' network namespace. What it sends goes to the other
-// node, just as what this interface's node sends.
-class Intruder {
-  public:
-    Intruder(int node_process, const char* interface) {
-        const UniqueFd own{::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC)};
-        const UniqueFd theirs{
-            ::open(fmt::format("/proc/{}/ns/net", node_process).c_str(), O_RDONLY | O_CLOEXEC)};
-        EXPECT_EQ(::setns(theirs.get(), CLONE_NEWNET), 0);
-        socket_ = UniqueFd{
-            ::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(kAllProtocols))};
-        sockaddr_ll address{};
-        address.sll_family = AF_PACKET;
-        address.sll_protocol = htons(kAllProtocols);
-        address.sll_ifindex = static_cast<int>(::if_nametoindex(interface));
-        EXPECT_EQ(
-            ::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
-        EXPECT_EQ(::setns(own.get(), CLONE_NEWNET), 0);
-    }
-
-    // The next frame that came from the other end: that node's, or another intruder's. (What this
-    // end's node sends is not shown: DPDK's af_packet goes around the place that shows it.)
-    std::optional<Frame> capture() {
-        Frame frame(16384);
-        sockaddr_ll from{};
-        socklen_t size = sizeof from;
-        for (;;) {
-            const ssize_t got = ::recvfrom(socket_.get(), frame.data(), frame.size(), 0,
-                                           reinterpret_cast<sockaddr*>(&from), &size);
-            if (got < 0) return std::nullopt;
-            if (from.sll_pkttype == PACKET_OUTGOING) continue;
-            if (static_cast<std::size_t>(got) < fabric::kHeaderSize) continue;
-            frame.resize(static_cast<std::size_t>(got));
-            return frame;
-        }
-    }
-    void send(const Frame& frame) {
-        [[maybe_unused]] const auto sent = ::send(socket_.get(), frame.data(), frame.size(), 0);
-    }
-
-  private:
-    static constexpr std::uint16_t kAllProtocols = 3;  // linux/if_ether.h
-    UniqueFd socket_;
-};
 
 class Damage {
   public:

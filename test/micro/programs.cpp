@@ -12,6 +12,7 @@ EMBED(bounce)
 EMBED(hotspot)
 EMBED(ipi)
 EMBED(latency)
+EMBED(nap)
 EMBED(scan)
 EMBED(share)
 EMBED(soak)
@@ -27,6 +28,7 @@ ByteView micro_program(std::string_view name) {
     CHOOSE(hotspot);
     CHOOSE(ipi);
     CHOOSE(latency);
+    CHOOSE(nap);
     CHOOSE(scan);
     CHOOSE(share);
     CHOOSE(soak);

@@ -1,10 +1,12 @@
 // vsmp-run: one guest in the foreground.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "dpdk_transport/crypto/key_ring.hpp"
 #include "locality_ml/policies.hpp"
 #include "vmm/control/log.hpp"
 #include "vmm/control/run_options.hpp"
@@ -38,6 +40,17 @@ void add_choice(CLI::App& app, const std::string& name, const std::string& help,
 // Of as many digits as a real one: it becomes a word of the kernel's command line.
 constexpr std::uint64_t kSomeTscKhz = 9'999'999;
 
+// Each node reads its own host's; this host's are looked at before anything is started.
+vsmp::Result<void> check_key_file(const vsmp::GuestConfig& guest) {
+    const std::string& path = guest.fabric.key_file;
+    const bool here = std::ranges::any_of(
+        guest.nodes, [](const vsmp::NodeConfig& node) { return node.host == "local"; });
+    if (path.empty() || !here) return {};
+    const auto file = vsmp::fabric::KeyFile::open(path);
+    if (!file) return file.error();
+    return {};
+}
+
 vsmp::Result<void> check_guest(const vsmp::GuestConfig& guest,
                                const vsmp::control::BootFiles& files) {
     VSMP_TRY(vsmp::locality::make_policy(guest.policy, {}));
@@ -48,7 +61,7 @@ vsmp::Result<void> check_guest(const vsmp::GuestConfig& guest,
                                                .cpuid = {},
                                                .tsc_khz = kSomeTscKhz});
     if (!good) return good.error().in("loading " + guest.boot.kernel);
-    return {};
+    return check_key_file(guest);
 }
 
 }  // namespace

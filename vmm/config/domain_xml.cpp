@@ -78,45 +78,6 @@ Result<void> check_memory(const Sections& sections, const std::vector<Cell>& cel
     return {};
 }
 
-// Links that exclude each other. Whether hosts and 'auto' go together depends on --local too.
-Result<void> check_links(const std::vector<ClusterNode>& nodes) {
-    const std::size_t kind = nodes.front().config.link.index();
-    for (std::size_t i = 0; i < nodes.size(); ++i) {
-        const XmlElement& element = nodes[i].element;
-        const LinkConfig& link = nodes[i].config.link;
-        const bool must_agree =
-            std::holds_alternative<AutoLink>(link) || std::holds_alternative<VhostUserLink>(link) ||
-            kind == LinkConfig{AutoLink{}}.index() || kind == LinkConfig{VhostUserLink{}}.index();
-        if (must_agree && link.index() != kind)
-            return element.error("its link is of another type than node 0's; 'auto' and " +
-                                 std::string{"'vhost-user' links cannot be mixed with others"});
-        for (std::size_t j = 0; j < i; ++j) {
-            const NodeConfig& other = nodes[j].config;
-            const std::string taken = "same link as node " + std::to_string(j) + " (line " +
-                                      std::to_string(nodes[j].element.line()) + "): ";
-            if (other.host != nodes[i].config.host) continue;
-            if (const auto* mine = std::get_if<AfPacketLink>(&link))
-                if (const auto* its = std::get_if<AfPacketLink>(&other.link);
-                    its != nullptr && its->interface == mine->interface)
-                    return element.error(taken + "interface " + mine->interface);
-            if (const auto* mine = std::get_if<PciLink>(&link))
-                if (const auto* its = std::get_if<PciLink>(&other.link);
-                    its != nullptr && its->address == mine->address)
-                    return element.error(taken + "PCI device " + mine->address);
-        }
-        if (const auto* mine = std::get_if<VhostUserLink>(&link)) {
-            if (nodes.size() != 2)
-                return element.error("a vhost-user link joins exactly two nodes");
-            const NodeConfig& first = nodes.front().config;
-            if (std::get<VhostUserLink>(first.link).socket != mine->socket)
-                return element.error("the two nodes of a vhost-user link name the same socket");
-            if (first.host != nodes[i].config.host)
-                return element.error("the two nodes of a vhost-user link are on the same host");
-        }
-    }
-    return {};
-}
-
 // Cells and nodes are one to one.
 Result<void> join_cells(GuestConfig& guest, const Cluster& cluster,
                         const std::vector<Cell>& cells) {

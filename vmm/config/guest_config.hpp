@@ -12,7 +12,7 @@
 
 namespace vsmp {
 
-// How a node's link reaches the others; one <vsmp:link> of the XML.
+// One way by which a node reaches others; one <vsmp:link> of the XML.
 struct AfPacketLink {
     std::string interface;  // existing network interface, e.g. one end of a veth pair
 };
@@ -22,9 +22,10 @@ struct VhostUserLink {  // two nodes of one host: virtio_user server here, vhost
 struct PciLink {
     std::string address;  // domain:bus:device.function
 };
-// Nodes of one host, no link named: vsmp-run --local makes the pairs itself.
+// Nodes of one host, no link named: vsmp-run makes it itself.
 struct AutoLink {};
 using LinkConfig = std::variant<AutoLink, AfPacketLink, VhostUserLink, PciLink>;
+inline constexpr std::size_t kMaxLinks = 8;
 
 struct NodeConfig {
     NodeId id;
@@ -33,7 +34,7 @@ struct NodeConfig {
     std::uint64_t memory_limit_bytes = 0;  // guest pages it may hold, copies of others' among them;
                                            // whole MiB, more than memory_bytes; 0: no limit
     std::vector<VcpuId> vcpus;             // of its NUMA cell; may be empty
-    LinkConfig link;
+    std::vector<LinkConfig> links;  // 1 to kMaxLinks; they share what goes to a peer behind several
 };
 
 struct BootConfig {

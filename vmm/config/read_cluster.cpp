@@ -96,15 +96,15 @@ Result<ClusterNode> read_node(const XmlElement& element) {
                                  std::to_string(kMaxLimitMib));
         node.config.memory_limit_bytes = *mib << 20;
     }
-    std::optional<XmlElement> link;
     for (const XmlElement& child : element.children()) {
         if (child.name_space() != kVsmpNamespace || child.name() != "link")
             return child.error("is not known in <" + element.label() + ">");
-        if (link) return child.error("a second link of node " + id);
-        link = child;
+        if (node.config.links.size() == kMaxLinks)
+            return child.error("more than " + std::to_string(kMaxLinks) + " links of node " + id);
+        VSMP_TRY_ASSIGN(LinkConfig link, read_link(child));
+        node.config.links.push_back(std::move(link));
     }
-    if (!link) return element.error("node " + id + " has no <vsmp:link>");
-    VSMP_TRY_ASSIGN(node.config.link, read_link(*link));
+    if (node.config.links.empty()) return element.error("node " + id + " has no <vsmp:link>");
     return node;
 }
 

@@ -46,6 +46,8 @@ Result<std::uint16_t> read_vcpu_count(const XmlElement& vcpu);
 // `vcpu_count` from <vcpu>: cells may name those CPUs only, and each of them once.
 Result<std::vector<Cell>> read_cells(const XmlElement& cpu, std::uint16_t vcpu_count);
 Result<Cluster> read_cluster(const XmlElement& metadata);
+// Links that exclude each other. Whether hosts and 'auto' go together depends on --local too.
+Result<void> check_links(const std::vector<ClusterNode>& nodes);
 Result<FabricConfig> read_fabric(const XmlElement& element);
 Result<BootConfig> read_os(const XmlElement& os);
 Result<void> check_devices(const XmlElement& devices);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "vmm/control/convert.hpp"
+#include "vmm/control/convert_fabric.hpp"
 
 namespace vsmp::control {
 namespace {
@@ -101,7 +102,7 @@ wire::ControlReply status_reply(const GuestConfig& guest, GuestState state,
         auto& node = *status.add_nodes();
         node.set_id(config.id.value());
         node.set_host(config.host);
-        node.set_link(describe(config.link));
+        node.set_link(describe(config.links));
         node.set_memory_bytes(config.memory_bytes);
         if (i >= stats.size()) continue;
         for (const auto& vcpu : stats[i].vcpus)

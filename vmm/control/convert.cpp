@@ -1,8 +1,8 @@
 #include "vmm/control/convert.hpp"
 
 #include <algorithm>
-#include <type_traits>
 
+#include "vmm/control/convert_fabric.hpp"
 #include "vmm/control/protocol.hpp"
 
 namespace vsmp::control {
@@ -10,43 +10,6 @@ namespace {
 
 constexpr std::uint16_t kMaxGuestVcpus = 255;
 constexpr int kMaxCpuidLeaves = 1024;
-
-Error malformed(const char* what) {
-    return {std::string{"malformed control message: "} + what};
-}
-
-template <class... Ts>
-struct Overloaded : Ts... {
-    using Ts::operator()...;
-};
-template <class... Ts>
-Overloaded(Ts...) -> Overloaded<Ts...>;
-
-void to_wire(const LinkConfig& from, wire::Link& to) {
-    std::visit(Overloaded{
-                   [&](const AutoLink&) { to.mutable_auto_(); },
-                   [&](const AfPacketLink& l) { to.set_af_packet_interface(l.interface); },
-                   [&](const VhostUserLink& l) { to.set_vhost_user_socket(l.socket); },
-                   [&](const PciLink& l) { to.set_pci_address(l.address); },
-               },
-               from);
-}
-
-Result<LinkConfig> from_wire(const wire::Link& from) {
-    switch (from.kind_case()) {
-        case wire::Link::kAuto:
-            return LinkConfig{AutoLink{}};
-        case wire::Link::kAfPacketInterface:
-            return LinkConfig{AfPacketLink{from.af_packet_interface()}};
-        case wire::Link::kVhostUserSocket:
-            return LinkConfig{VhostUserLink{from.vhost_user_socket()}};
-        case wire::Link::kPciAddress:
-            return LinkConfig{PciLink{from.pci_address()}};
-        case wire::Link::KIND_NOT_SET:
-            break;
-    }
-    return malformed("a link of unknown type");
-}
 
 void to_wire(const std::vector<CpuidLeaf>& from,
              google::protobuf::RepeatedPtrField<wire::CpuidLeaf>& to) {
@@ -93,7 +56,12 @@ Result<NodeConfig> from_wire(const wire::NodeConfig& from, std::size_t index,
         if (vcpu >= vcpu_count) return malformed("a vCPU that does not exist");
         node.vcpus.emplace_back(static_cast<std::uint16_t>(vcpu));
     }
-    VSMP_TRY_ASSIGN(node.link, from_wire(from.link()));
+    if (from.links().empty() || from.links().size() > static_cast<int>(kMaxLinks))
+        return malformed("number of links of a node");
+    for (const wire::Link& link : from.links()) {
+        VSMP_TRY_ASSIGN(LinkConfig read, control::from_wire(link));
+        node.links.push_back(std::move(read));
+    }
     return node;
 }
 
@@ -115,51 +83,6 @@ VcpuActivity from_wire(wire::VcpuStats::Activity activity) {
     return VcpuActivity::waiting;
 }
 
-void to_wire(const fabric::PeerCounters& from, wire::LinkCounters& to) {
-    to.set_frames_sent(from.frames_sent);
-    to.set_frames_received(from.frames_received);
-    to.set_bytes_sent(from.bytes_sent);
-    to.set_bytes_received(from.bytes_received);
-    to.set_messages_sent(from.messages_sent);
-    to.set_messages_received(from.messages_received);
-    to.set_retransmissions(from.retransmissions);
-    to.set_duplicates(from.duplicates);
-    to.set_out_of_order(from.out_of_order);
-    to.set_rejected(from.rejected);
-}
-
-fabric::PeerCounters from_wire(const wire::LinkCounters& from) {
-    return {.frames_sent = from.frames_sent(),
-            .frames_received = from.frames_received(),
-            .bytes_sent = from.bytes_sent(),
-            .bytes_received = from.bytes_received(),
-            .messages_sent = from.messages_sent(),
-            .messages_received = from.messages_received(),
-            .retransmissions = from.retransmissions(),
-            .duplicates = from.duplicates(),
-            .out_of_order = from.out_of_order(),
-            .rejected = from.rejected()};
-}
-
-void to_wire(const FabricConfig& from, wire::FabricConfig& to) {
-    if (from.spin) to.set_spin_ns(static_cast<std::uint64_t>(from.spin->count()));
-    to.set_scheduling(static_cast<std::uint32_t>(from.scheduling));
-    to.set_key_file(from.key_file);
-    to.set_capture_folder(from.capture_folder);
-}
-
-Result<FabricConfig> from_wire(const wire::FabricConfig& from) {
-    if (from.spin_ns() > static_cast<std::uint64_t>(kMaxSpin.count()) ||
-        from.scheduling() > static_cast<std::uint32_t>(fabric::Scheduling::fifo))
-        return malformed("fabric");
-    FabricConfig fabric;
-    if (from.has_spin_ns()) fabric.spin = std::chrono::nanoseconds(from.spin_ns());
-    fabric.scheduling = static_cast<fabric::Scheduling>(from.scheduling());
-    fabric.key_file = from.key_file();
-    fabric.capture_folder = from.capture_folder();
-    return fabric;
-}
-
 }  // namespace
 
 void to_wire(const GuestConfig& from, wire::GuestConfig& to) {
@@ -173,7 +96,7 @@ void to_wire(const GuestConfig& from, wire::GuestConfig& to) {
         out.set_memory_bytes(node.memory_bytes);
         out.set_memory_limit_bytes(node.memory_limit_bytes);
         for (VcpuId vcpu : node.vcpus) out.add_vcpus(vcpu.value());
-        to_wire(node.link, *out.mutable_link());
+        for (const LinkConfig& link : node.links) to_wire(link, *out.add_links());
     }
     std::string distances;
     for (const auto& row : from.distances)
@@ -342,6 +265,12 @@ void to_wire(const NodeStats& from, wire::NodeStats& to) {
         to_wire(vcpu.decision, *out.mutable_decision());
     }
     to_wire(from.fabric, *to.mutable_fabric());
+    for (const NodeStats::PathTo& path : from.paths) {
+        wire::PathStats& out = *to.add_paths();
+        out.set_peer(path.peer.value());
+        to_wire(path.stats, out);
+    }
+    to_wire(from.drops, *to.mutable_drops());
 }
 
 NodeStats from_wire(const wire::NodeStats& from) {
@@ -368,6 +297,9 @@ NodeStats from_wire(const wire::NodeStats& from) {
                                .activity = from_wire(vcpu.activity()),
                                .decision = from_wire(vcpu.decision())});
     stats.fabric = from_wire(from.fabric());
+    for (const wire::PathStats& path : from.paths())
+        stats.paths.push_back({NodeId{static_cast<std::uint8_t>(path.peer())}, from_wire(path)});
+    stats.drops = from_wire(from.drops());
     return stats;
 }
 
@@ -387,16 +319,6 @@ GuestEnd from_wire(wire::GuestEnded::How how) {
     if (how == wire::GuestEnded::POWER_OFF) return GuestEnd::power_off;
     if (how == wire::GuestEnded::RESET) return GuestEnd::reset;
     return GuestEnd::crashed;
-}
-
-std::string describe(const LinkConfig& link) {
-    return std::visit(Overloaded{
-                          [](const AutoLink&) { return std::string{"auto"}; },
-                          [](const AfPacketLink& l) { return "af_packet " + l.interface; },
-                          [](const VhostUserLink& l) { return "vhost-user " + l.socket; },
-                          [](const PciLink& l) { return "pci " + l.address; },
-                      },
-                      link);
 }
 
 }  // namespace vsmp::control

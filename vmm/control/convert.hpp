@@ -25,7 +25,4 @@ NodeStats from_wire(const wire::NodeStats& from);
 wire::GuestEnded::How to_wire(GuestEnd how);
 GuestEnd from_wire(wire::GuestEnded::How how);  // a value unknown to us counts as crashed
 
-// "af_packet veth0", "vhost-user /run/x", "pci 0000:01:00.0", "auto": for messages.
-std::string describe(const LinkConfig& link);
-
 }  // namespace vsmp::control

@@ -11,8 +11,9 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "proto/socket_file.hpp"
 #include "vmm/control/control_desk.hpp"
-#include "vmm/control/convert.hpp"
+#include "vmm/control/convert_fabric.hpp"
 #include "vmm/control/early_stop.hpp"
 #include "vmm/control/fleet.hpp"
 #include "vmm/control/local_links.hpp"
@@ -30,6 +31,17 @@ std::uint64_t random_incarnation() {
     std::uint64_t value = 0;
     VSMP_CHECK(::getrandom(&value, sizeof value, 0) == sizeof value, "getrandom");
     return value;
+}
+
+// A vhost-user server that was killed leaves its socket's file.
+void remove_dead_sockets(const GuestConfig& guest) {
+    for (const NodeConfig& node : guest.nodes)
+        for (const LinkConfig& link : node.links) {
+            const auto* pair = std::get_if<VhostUserLink>(&link);
+            if (node.host != "local" || pair == nullptr) continue;
+            if (look_at_socket_file(pair->socket) == SocketFile::dead)
+                (void)clear_socket_file(pair->socket);
+        }
 }
 
 class Launcher final : public NodePeerObserver {
@@ -203,7 +215,7 @@ class Launcher final : public NodePeerObserver {
                               fmt::format("{} cannot reach {} over {} within {} s", label,
                                           fleet_.peers().size() == 2 ? fmt::format("node {}", 1 - i)
                                                                      : "its peers",
-                                          describe(fleet_.peers()[i]->config().link), seconds));
+                                          describe(fleet_.peers()[i]->config().links), seconds));
         }
     }
 
@@ -285,6 +297,7 @@ class Launcher final : public NodePeerObserver {
     ~Launcher() override {
         terminal_.reset();
         fleet_.peers().clear();
+        remove_dead_sockets(request_.guest);
         if (failure_.empty() || !status_) return;
         if (*status_ == RunStatus::stopped || *status_ == RunStatus::reset)
             spdlog::info("{}", failure_);

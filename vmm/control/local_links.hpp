@@ -1,8 +1,8 @@
 // Links between the nodes of one machine, made for 'auto' links and gone when their owner is.
 //
-// With the right to make a network namespace: one veth pair for two nodes, a bridge for more, in
+// Where interfaces can be made and used: one veth pair for two nodes, a bridge for more, in
 // a namespace without a name that the nodes run in. The kernel removes all of it when the last of
-// them ends, even if vsmp-run is killed. Without that right: a vhost-user pair, for two nodes.
+// them ends, even if vsmp-run is killed. Elsewhere: a vhost-user pair, for two nodes.
 #pragma once
 
 #include <optional>
@@ -24,13 +24,13 @@ class LocalLinks {
 
     // What nodes have to be started in; -1: nothing special.
     int net_namespace() const { return net_namespace_ ? net_namespace_.get() : -1; }
-    // A remark for the user, or empty.
+    // Which kind of link it became, and why not the better one; empty without AutoLinks.
     const std::string& remark() const { return remark_; }
 
   private:
     LocalLinks() = default;
-    static Result<LocalLinks> with_veth(GuestConfig& guest, UniqueFd own_namespace);
-    static Result<LocalLinks> with_vhost_user(GuestConfig& guest, const std::string& remark);
+    static Result<LocalLinks> with_interfaces(GuestConfig& guest);
+    static Result<LocalLinks> with_vhost_user(GuestConfig& guest, const std::string& reason);
 
     struct Directory {  // removed with what is in it
         std::string path;
@@ -43,8 +43,8 @@ class LocalLinks {
     std::string remark_;
 };
 
-// The commands for `ip -batch`: interfaces vsmp0..vsmpN-1, N >= 2, one a node, joined at
-// 9000-byte MTU.
-std::string link_commands(std::size_t nodes);
+// The commands for `ip -batch` that make link number `link` of each of N >= 2 nodes, joined at
+// 9000-byte MTU: vsmp0..vsmpN-1, or vsmp0-LINK.. for those that are not the first.
+std::string link_commands(std::size_t nodes, std::size_t link = 0);
 
 }  // namespace vsmp::control

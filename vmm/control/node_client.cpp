@@ -95,6 +95,13 @@ class NodeClient final : public NodeObserver {
             flush_console();
         });
     }
+    void on_notice(std::string text) override {
+        asio::post(io_, [this, text = std::move(text)] {
+            wire::FromNode message;
+            message.mutable_notice()->set_text(text);
+            send(message);
+        });
+    }
     void on_failed(Error error) override {
         asio::post(io_, [this, error = std::move(error)] { fail(error); });
     }

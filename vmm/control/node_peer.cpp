@@ -135,6 +135,9 @@ Result<void> NodePeer::on_message(std::string_view bytes) {
             observer_.on_guest_ended(from_wire(message.guest_ended().how()),
                                      message.guest_ended().detail());
             return {};
+        case wire::FromNode::kNotice:
+            spdlog::warn("{}: {}", node_label(config_), message.notice().text());
+            return {};
         case wire::FromNode::kFailed:
             fail(message.failed().message());
             return {};

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <fstream>
@@ -95,6 +96,16 @@ Result<void> check_host(const NodeConfig& node, const NodeFacts& facts, std::siz
     return {};
 }
 
+std::optional<std::string> shared_interface(const NodeConfig& one, const NodeConfig& other) {
+    for (const LinkConfig& link : one.links)
+        for (const LinkConfig& its : other.links) {
+            const auto* a = std::get_if<AfPacketLink>(&link);
+            const auto* b = std::get_if<AfPacketLink>(&its);
+            if (a != nullptr && b != nullptr && a->interface == b->interface) return a->interface;
+        }
+    return std::nullopt;
+}
+
 }  // namespace
 
 std::string node_label(const NodeConfig& node) {
@@ -108,16 +119,16 @@ Result<void> place_nodes(GuestConfig& guest, std::optional<unsigned> local_count
     for (std::size_t i = 0; i < guest.nodes.size(); ++i) {
         NodeConfig& node = guest.nodes[i];
         if (local_count) node.host = "local";
-        if (std::holds_alternative<AutoLink>(node.link) && node.host != "local")
+        const bool is_auto = std::ranges::any_of(node.links, [](const LinkConfig& link) {
+            return std::holds_alternative<AutoLink>(link);
+        });
+        if (is_auto && node.host != "local")
             return Error{fmt::format("{}: an 'auto' link joins nodes of this machine only",
                                      node_label(node))};
-        for (std::size_t j = 0; local_count && j < i; ++j) {
-            const auto* mine = std::get_if<AfPacketLink>(&node.link);
-            const auto* other = std::get_if<AfPacketLink>(&guest.nodes[j].link);
-            if (mine != nullptr && other != nullptr && mine->interface == other->interface)
+        for (std::size_t j = 0; local_count && j < i; ++j)
+            if (const auto interface = shared_interface(guest.nodes[j], node))
                 return Error{fmt::format("--local: nodes {} and {} both use interface {}", j, i,
-                                         mine->interface)};
-        }
+                                         *interface)};
     }
     return {};
 }
@@ -135,8 +146,10 @@ Result<void> check_folders(const GuestConfig& placed) {
         if (const std::string& folder = placed.fabric.capture_folder; !folder.empty()) {
             VSMP_TRY(check(folder, "the folder for captured frames, " + folder));
         }
-        if (const auto* link = std::get_if<VhostUserLink>(&node.link)) {
-            const std::string folder = std::filesystem::path{link->socket}.parent_path();
+        for (const LinkConfig& link : node.links) {
+            const auto* pair = std::get_if<VhostUserLink>(&link);
+            if (pair == nullptr) continue;
+            const std::string folder = std::filesystem::path{pair->socket}.parent_path();
             VSMP_TRY(check(folder,
                            node_label(node) + ": the folder of its vhost-user socket, " + folder));
         }

@@ -7,7 +7,7 @@
 namespace vsmp::control {
 
 // Raised with every change that an older vsmp would misunderstand.
-inline constexpr std::uint32_t kProtocolVersion = 1;
+inline constexpr std::uint32_t kProtocolVersion = 2;
 inline constexpr const char* kBuild = "vsmp 0.1";
 
 inline constexpr std::uint16_t kDefaultPort = 7420;  // of vsmpd

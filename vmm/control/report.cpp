@@ -72,6 +72,24 @@ constexpr Row kRows[] = {
     {"vCPU exits", [](const auto& n) { return exits(n); }},
 };
 
+// Shown only where there is something to show.
+constexpr Row kUnusual[] = {
+    {"rejected: stale", [](const auto& n) { return n.fabric().stale(); }},
+    {"rejected: impossible ack", [](const auto& n) { return n.fabric().impossible(); }},
+    {"rejected: outside window", [](const auto& n) { return n.fabric().outside_window(); }},
+    {"dropped: other traffic", [](const auto& n) { return n.drops().other_traffic(); }},
+    {"dropped: other guest", [](const auto& n) { return n.drops().other_guest(); }},
+    {"dropped: other cluster", [](const auto& n) { return n.drops().other_cluster(); }},
+    {"dropped: other destination", [](const auto& n) { return n.drops().other_destination(); }},
+    {"dropped: other version", [](const auto& n) { return n.drops().other_version(); }},
+    {"dropped: malformed", [](const auto& n) { return n.drops().malformed(); }},
+    {"dropped: damaged", [](const auto& n) { return n.drops().damaged(); }},
+    {"dropped: unprotected", [](const auto& n) { return n.drops().unprotected(); }},
+    {"dropped: unauthentic", [](const auto& n) { return n.drops().unauthentic(); }},
+    {"dropped: unknown key", [](const auto& n) { return n.drops().unknown_key(); }},
+    {"dropped: replayed", [](const auto& n) { return n.drops().replayed(); }},
+};
+
 Json to_json(const wire::LinkCounters& fabric) {
     return {{"frames_sent", fabric.frames_sent()},
             {"frames_received", fabric.frames_received()},
@@ -82,7 +100,61 @@ Json to_json(const wire::LinkCounters& fabric) {
             {"retransmissions", fabric.retransmissions()},
             {"duplicates", fabric.duplicates()},
             {"out_of_order", fabric.out_of_order()},
-            {"rejected", fabric.rejected()}};
+            {"needless", fabric.needless()},
+            {"rejected", fabric.rejected()},
+            {"rejected_stale", fabric.stale()},
+            {"rejected_impossible_ack", fabric.impossible()},
+            {"rejected_outside_window", fabric.outside_window()}};
+}
+
+const char* state_name(wire::PathStats::State state) {
+    if (state == wire::PathStats::UP) return "up";
+    return state == wire::PathStats::SILENT ? "silent" : "unknown";
+}
+
+Json to_json(const wire::PathStats& path) {
+    return {{"peer", path.peer()},
+            {"port", path.port()},
+            {"state", state_name(path.state())},
+            {"mtu", path.mtu()},
+            {"agreed_mtu", path.agreed_mtu()},
+            {"round_trip_us", static_cast<double>(path.round_trip_ns()) / 1e3},
+            {"frames_sent", path.frames_sent()},
+            {"frames_received", path.frames_received()},
+            {"bytes_sent", path.bytes_sent()},
+            {"bytes_received", path.bytes_received()}};
+}
+
+Json to_json(const wire::DropCounters& drops) {
+    return {{"other_traffic", drops.other_traffic()},
+            {"other_guest", drops.other_guest()},
+            {"other_cluster", drops.other_cluster()},
+            {"other_destination", drops.other_destination()},
+            {"other_version", drops.other_version()},
+            {"malformed", drops.malformed()},
+            {"damaged", drops.damaged()},
+            {"unprotected", drops.unprotected()},
+            {"unauthentic", drops.unauthentic()},
+            {"unknown_key", drops.unknown_key()},
+            {"replayed", drops.replayed()}};
+}
+
+// A line for each way from one node to another.
+std::string path_lines(const wire::ControlReply::Stats& stats) {
+    std::string out;
+    for (int node = 0; node < stats.nodes_size(); ++node)
+        for (const auto& path : stats.nodes(node).paths()) {
+            const std::string mtu = path.mtu() < path.agreed_mtu()
+                                        ? fmt::format("{} of {}", path.mtu(), path.agreed_mtu())
+                                        : std::to_string(path.mtu());
+            out += fmt::format(
+                "path {} -> {}  {:<24} {}, MTU {}, {:.0f} us, sent {} frames {} KiB, received {} "
+                "frames {} KiB\n",
+                node, path.peer(), path.port(), state_name(path.state()), mtu,
+                static_cast<double>(path.round_trip_ns()) / 1e3, path.frames_sent(),
+                path.bytes_sent() >> 10, path.frames_received(), path.bytes_received() >> 10);
+        }
+    return out;
 }
 
 const char* activity_name(wire::VcpuStats::Activity activity) {
@@ -109,6 +181,8 @@ Json to_json(const wire::NodeStats& node) {
                          {"here", vcpu.here()},
                          {"exits", vcpu.exits()},
                          {"activity", activity_name(vcpu.activity())}});
+    Json paths = Json::array();
+    for (const auto& path : node.paths()) paths.push_back(to_json(path));
     const auto& blackout = node.ship_blackout_us();
     const auto& frame = node.ship_frame_bytes();
     return {{"faults", node.faults()},
@@ -127,7 +201,9 @@ Json to_json(const wire::NodeStats& node) {
             {"ship_blackout_us", std::vector<std::uint32_t>(blackout.begin(), blackout.end())},
             {"ship_frame_bytes", std::vector<std::uint32_t>(frame.begin(), frame.end())},
             {"vcpus", vcpus},
-            {"fabric", to_json(node.fabric())}};
+            {"fabric", to_json(node.fabric())},
+            {"paths", paths},
+            {"dropped", to_json(node.drops())}};
 }
 
 // A guest's name may hold any bytes; invalid UTF-8 is replaced rather than thrown about.
@@ -154,15 +230,19 @@ std::string stats_table(const wire::ControlReply::Stats& stats) {
     for (int node = 0; node < stats.nodes_size(); ++node)
         out += fmt::format(" {:>14}", fmt::format("node {}", node));
     out += "\n";
-    for (const Row& row : kRows) {
+    const auto add = [&](const Row& row) {
         out += fmt::format("{:<26}", row.name);
         for (const auto& node : stats.nodes()) out += fmt::format(" {:>14}", row.value(node));
         out += "\n";
-    }
+    };
+    for (const Row& row : kRows) add(row);
+    for (const Row& row : kUnusual)
+        if (std::ranges::any_of(stats.nodes(), [&](const auto& n) { return row.value(n) > 0; }))
+            add(row);
     out += fmt::format("{:<26}", "vCPUs here");
     for (const auto& node : stats.nodes())
         out += fmt::format(" {:>14}", fmt::format("{}", fmt::join(vcpus_here(node), " ")));
-    return out + "\n";
+    return out + "\n" + path_lines(stats);
 }
 
 std::string explanation_text(const wire::ControlReply::Explanation& explanation) {

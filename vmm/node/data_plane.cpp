@@ -14,6 +14,9 @@ namespace {
 // How long a vCPU that was told to leave may take before its page is fetched instead.
 constexpr Duration kLeaveTimeout = std::chrono::milliseconds(10);
 
+// Between two looks at the ways to the peers, which are made when there is something else to do.
+constexpr Duration kLookAtPaths = std::chrono::seconds(1);
+
 // Of so many rounds with frames, one looks for faults too after one that found none.
 constexpr unsigned kFaultlessRounds = 4;
 
@@ -178,6 +181,21 @@ void DataPlane::watch_peers() {
     hooks_.on_ready(options_.guest_tsc_offset);
 }
 
+// Tells of a way to a peer that swallows large frames, or has gone silent, and when it is well.
+void DataPlane::look_at_paths(Instant now) {
+    if (!fabric_ || now < paths_due_) return;
+    paths_due_ = now + kLookAtPaths;
+    told_.resize(options_.node_count);
+    for (std::size_t i = 0; i < options_.node_count; ++i) {
+        const NodeId peer{static_cast<std::uint8_t>(i)};
+        if (peer == options_.self || fabric_->peer_state(peer) != fabric::PeerState::up) continue;
+        std::string problem = fabric_->peer_problem(peer);
+        if (problem == told_[i]) continue;
+        hooks_.on_notice(problem.empty() ? "no longer so: " + told_[i] : problem);
+        told_[i] = std::move(problem);
+    }
+}
+
 bool DataPlane::all_links_up() const {
     for (std::size_t i = 0; i < options_.node_count; ++i) {
         const NodeId peer{static_cast<std::uint8_t>(i)};
@@ -282,6 +300,7 @@ void DataPlane::run_timers(Instant now) {
     housekeeping_due_ = hooks_.housekeeping(now);
     if (const auto due = broker_.next_deadline(); due && *due <= now) broker_.on_timer(now);
     if (ready_) pilot_.on_timer(now);
+    look_at_paths(now);
     while (!shipped_faults_.empty() && shipped_faults_.front().give_up <= now) {
         const ShippedFault late = shipped_faults_.front();
         shipped_faults_.erase(shipped_faults_.begin());

@@ -11,6 +11,7 @@
 #include <future>
 #include <memory>
 #include <optional>
+#include <string>
 #include <thread>
 #include <variant>
 #include <vector>
@@ -76,6 +77,7 @@ struct DataPlaneHooks {
     // What else is to be done now and then; says when it wants to be called next.
     std::function<std::optional<Instant>(Instant now)> housekeeping;
     std::function<Duration(VcpuId vcpu)> idle_time;  // PilotHooks
+    std::function<void(std::string)> on_notice;      // what a person should know of the links
     std::function<void(Error)> on_failed;
 };
 
@@ -135,6 +137,7 @@ class DataPlane {
     void on_fault(const Userfault& fault, Instant now);
     void send(std::optional<NodeId> to, fabric::Channel channel, ByteView payload);
     void watch_peers();
+    void look_at_paths(Instant now);
     void ask_for_time();
     void forget_shipped_fault(VcpuId vcpu);
     std::optional<Instant> next_deadline() const;
@@ -165,6 +168,8 @@ class DataPlane {
     ClockEstimator clock_;
     Pilot pilot_;
     std::optional<Instant> housekeeping_due_;
+    Instant paths_due_{};
+    std::vector<std::string> told_;  // by peer: what is wrong with a way to it
     unsigned faultless_rounds_ = 0;
     Instant busy_until_{};  // polls without sleeping until then
     bool links_up_ = false;

@@ -43,32 +43,41 @@ Result<std::unique_ptr<fabric::FrameSealer>> make_sealer(const NodeSetup& setup)
                                   .clock = {}})};
 }
 
-// `port`, its frames written down if that is wanted.
-Result<std::unique_ptr<fabric::Port>> tapped(const NodeSetup& setup,
+// `port`, the node's own number `index`, its frames written down if that is wanted.
+Result<std::unique_ptr<fabric::Port>> tapped(const NodeSetup& setup, std::size_t index,
                                              std::unique_ptr<fabric::Port> port) {
     const std::string& folder = setup.guest.fabric.capture_folder;
     if (folder.empty()) return port;
-    const std::string path = folder + "/node-" + std::to_string(setup.self.value()) + ".pcapng";
+    const std::string link = index == 0 ? "" : "-link-" + std::to_string(index);
+    const std::string path =
+        folder + "/node-" + std::to_string(setup.self.value()) + link + ".pcapng";
     VSMP_TRY_ASSIGN(auto file, fabric::PcapngFile::create(path, port->name()));
     return fabric::tap_port(std::move(port), std::move(file));
+}
+
+Result<std::vector<std::unique_ptr<fabric::Port>>> open_ports(const NodeSetup& setup) {
+    const std::vector<LinkConfig>& links = setup.guest.nodes[setup.self.value()].links;
+    fabric::EalOptions options;
+    for (const LinkConfig& link : links)
+        if (const auto* pci = std::get_if<PciLink>(&link))
+            options.pci_devices.push_back(pci->address);
+    VSMP_TRY_ASSIGN(const std::shared_ptr<fabric::Eal> eal, fabric::Eal::start(options));
+    std::vector<std::unique_ptr<fabric::Port>> ports;
+    for (const LinkConfig& link : links) {
+        VSMP_TRY_ASSIGN(const fabric::PortOptions port, std::visit(ToPort{setup.self}, link));
+        VSMP_TRY_ASSIGN(std::unique_ptr<fabric::Port> opened, fabric::open_port(eal, port));
+        VSMP_TRY_ASSIGN(opened, tapped(setup, ports.size(), std::move(opened)));
+        ports.push_back(std::move(opened));
+    }
+    return ports;
 }
 
 }  // namespace
 
 Result<std::unique_ptr<fabric::Fabric>> open_links(const NodeSetup& setup) {
     if (setup.guest.nodes.size() == 1) return std::unique_ptr<fabric::Fabric>{};
-    const LinkConfig& link = setup.guest.nodes[setup.self.value()].link;
-    VSMP_TRY_ASSIGN(const fabric::PortOptions options, std::visit(ToPort{setup.self}, link));
-
-    fabric::EalOptions eal_options;
-    if (const auto* pci = std::get_if<PciLink>(&link)) eal_options.pci_devices = {pci->address};
-    VSMP_TRY_ASSIGN(const std::shared_ptr<fabric::Eal> eal, fabric::Eal::start(eal_options));
-    VSMP_TRY_ASSIGN(std::unique_ptr<fabric::Port> port, fabric::open_port(eal, options));
-
-    VSMP_TRY_ASSIGN(port, tapped(setup, std::move(port)));
     VSMP_TRY_ASSIGN(auto sealer, make_sealer(setup));
-    std::vector<std::unique_ptr<fabric::Port>> ports;
-    ports.push_back(std::move(port));
+    VSMP_TRY_ASSIGN(auto ports, open_ports(setup));
     return fabric::make_fabric({.self = setup.self,
                                 .node_count = setup.guest.nodes.size(),
                                 .guest = setup.incarnation,

@@ -8,7 +8,7 @@
 
 namespace vsmp {
 
-// Starts DPDK, opens this node's port and makes a fabric of it. Null for a guest of one node.
+// Starts DPDK, opens this node's ports and makes a fabric of them. Null for a guest of one node.
 // Blocks while the port does (a vhost-user server waits for its client).
 Result<std::unique_ptr<fabric::Fabric>> open_links(const NodeSetup& setup);
 

@@ -228,6 +228,7 @@ Result<void> NodeImpl::make_data_plane(std::uint64_t host) {
             .on_ready = [this](std::uint64_t offset) { on_ready(offset); },
             .housekeeping = [this](Instant now) { return housekeeping(now); },
             .idle_time = [this](VcpuId vcpu) { return vcpus_->idle_time(vcpu); },
+            .on_notice = [this](std::string text) { observer_.on_notice(std::move(text)); },
             .on_failed = [this](Error error) { observer_.on_failed(std::move(error)); }},
         fabric_.get(), *userfault_, *broker_, *directory_, *policy_, commands_);
     data_plane_->start();
@@ -399,8 +400,12 @@ NodeStats NodeImpl::read_stats() const {
         vcpu.decision = to_decision(pilot.explain(vcpu.id), now);
     for (std::size_t i = 0; fabric_ && i < setup_.guest.nodes.size(); ++i) {
         const NodeId peer{static_cast<std::uint8_t>(i)};
-        if (peer != setup_.self) stats.fabric += fabric_->counters(peer);
+        if (peer == setup_.self) continue;
+        stats.fabric += fabric_->counters(peer);
+        for (fabric::PathStats& path : fabric_->paths(peer))
+            stats.paths.push_back({peer, std::move(path)});
     }
+    if (fabric_) stats.drops = fabric_->drops();
     return stats;
 }
 

@@ -92,6 +92,12 @@ struct NodeStats {
     std::vector<std::uint32_t> ship_frame_bytes;
     std::vector<VcpuStats> vcpus;
     fabric::PeerCounters fabric;  // summed over peers
+    struct PathTo {
+        NodeId peer;
+        fabric::PathStats stats;
+    };
+    std::vector<PathTo> paths;  // by peer, then by port
+    fabric::DropCounters drops;
 };
 
 enum class GuestEnd : std::uint8_t { power_off, reset, crashed };
@@ -103,7 +109,8 @@ class NodeObserver {
     virtual void on_links_up() = 0;
     virtual void on_console_output(std::string bytes) = 0;
     virtual void on_guest_ended(GuestEnd how, std::string detail) = 0;
-    virtual void on_failed(Error error) = 0;  // this node cannot go on; the guest is lost
+    virtual void on_notice(std::string text) = 0;  // for a person; the node goes on
+    virtual void on_failed(Error error) = 0;       // this node cannot go on; the guest is lost
 };
 
 class Node {

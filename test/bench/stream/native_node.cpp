@@ -1,6 +1,7 @@
 #include "test/bench/stream/native_node.hpp"
 
 #include <condition_variable>
+#include <cstdio>
 #include <mutex>
 
 #include "dpdk_transport/make_fabric.hpp"
@@ -77,6 +78,10 @@ class NativeNodeImpl final : public NativeNode {
                        .on_ready = [this](std::uint64_t) { outcome_.ready(); },
                        .housekeeping = [](Instant) { return std::nullopt; },
                        .idle_time = [](VcpuId) { return Duration::zero(); },
+                       .on_notice =
+                           [](const std::string& text) {
+                               std::fprintf(stderr, "bench_stream: %s\n", text.c_str());
+                           },
                        .on_failed = [this](Error error) { outcome_.failed(std::move(error)); }},
                       fabric_.get(), userfault_, broker_, directory_, *policy_, commands_) {
         broker_.attach(fabric_.get());

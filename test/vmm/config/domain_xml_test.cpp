@@ -55,7 +55,7 @@ TEST(DomainXml, GoodDocumentIsRead) {
     EXPECT_EQ(guest.nodes[1].memory_bytes, 256u << 20);
     EXPECT_EQ(guest.nodes[0].vcpus, (std::vector{VcpuId{0}, VcpuId{1}}));
     EXPECT_EQ(guest.nodes[1].vcpus, (std::vector{VcpuId{2}}));
-    EXPECT_EQ(std::get<AfPacketLink>(guest.nodes[1].link).interface, "veth1");
+    EXPECT_EQ(std::get<AfPacketLink>(guest.nodes[1].links.at(0)).interface, "veth1");
     EXPECT_EQ(guest.boot.kernel, "/boot/vmlinuz");
     EXPECT_EQ(guest.boot.initrd, "");
     EXPECT_EQ(guest.distances, (std::vector<std::vector<std::uint8_t>>{{10, 20}, {20, 10}}));
@@ -94,7 +94,7 @@ TEST(DomainXml, CellsMayBeGivenToNodesInAnyOrder) {
     auto result = parse_domain_xml(xml, "g.xml");
     ASSERT_TRUE(result) << result.error().message;
     EXPECT_EQ(result->guest.nodes[0].vcpus, (std::vector{VcpuId{2}}));
-    EXPECT_EQ(std::get<AfPacketLink>(result->guest.nodes[0].link).interface, "veth1");
+    EXPECT_EQ(std::get<AfPacketLink>(result->guest.nodes[0].links.at(0)).interface, "veth1");
 }
 
 TEST(DomainXml, DistanceGivenOneWayCountsBothWays) {
@@ -117,6 +117,21 @@ TEST(DomainXml, VhostUserPairIsTwoNodesWithOneSocket) {
     auto result = parse_domain_xml(xml, "g.xml");
     ASSERT_FALSE(result);
     EXPECT_NE(result.error().message.find("name the same socket"), std::string::npos);
+}
+
+TEST(DomainXml, ANodeMayHaveSeveralLinks) {
+    std::string xml = with("interface='veth0'/>",
+                           "interface='veth0'/><v:link type='pci' address='0000:01:00.0'/>"
+                           "<v:link type='vhost-user' socket='/s'/>");
+    xml.replace(xml.find("interface='veth1'/>"), 19,
+                "interface='veth1'/><v:link type='vhost-user' socket='/s'/>");
+    auto result = parse_domain_xml(xml, "g.xml");
+    ASSERT_TRUE(result) << result.error().message;
+    const auto& links = result->guest.nodes[0].links;
+    ASSERT_EQ(links.size(), 3u);
+    EXPECT_EQ(std::get<PciLink>(links[1]).address, "0000:01:00.0");
+    EXPECT_EQ(std::get<VhostUserLink>(links[2]).socket, "/s");
+    EXPECT_EQ(result->guest.nodes[1].links.size(), 2u);
 }
 
 TEST(DomainXml, MemoryIsTheSumOfTheCellsWithAWarning) {
@@ -237,8 +252,21 @@ const BadCase kBadCases[] = {
      "nodes are"},
     {"NoLink", "<v:link type='af_packet' interface='veth1'/>", "",
      "8: <v:node>: node 1 has no <vsmp:link>"},
-    {"TwoLinks", "<v:link type='af_packet' interface='veth1'/>",
-     "<v:link type='auto'/><v:link type='auto'/>", "9: <v:link>: a second link of node 1"},
+    {"TooManyLinks", "<v:link type='af_packet' interface='veth1'/>",
+     many(9, "<v:link type='auto'/>"), "9: <v:link>: more than 8 links of node 1"},
+    {"SameLinkTwice", "<v:link type='af_packet' interface='veth1'/>",
+     many(2, "<v:link type='af_packet' interface='veth1'/>"),
+     "8: <v:node>: the same link twice: interface veth1"},
+    {"SecondLinkIsTaken", "<v:link type='af_packet' interface='veth1'/>",
+     "<v:link type='af_packet' interface='veth1'/><v:link type='af_packet' interface='veth0'/>",
+     "8: <v:node>: same link as node 0 (line 5): interface veth0"},
+    {"AutoBesideAnother", "<v:link type='af_packet' interface='veth1'/>",
+     "<v:link type='af_packet' interface='veth1'/><v:link type='auto'/>",
+     "8: <v:node>: 'auto' links cannot be mixed with others, and all nodes have the same number of "
+     "them"},
+    {"SocketOfOneNodeOnly", "<v:link type='af_packet' interface='veth1'/>",
+     "<v:link type='af_packet' interface='veth1'/><v:link type='vhost-user' socket='/s'/>",
+     "8: <v:node>: the two nodes of a vhost-user link name the same socket"},
     {"LinkType", "type='af_packet' interface='veth1'", "type='carrier-pigeon'",
      "9: <v:link>: type='carrier-pigeon' is none of af_packet, vhost-user, pci, auto"},
     {"LinkAttribute", "type='af_packet' interface='veth1'", "type='auto' interface='veth1'",
@@ -248,8 +276,8 @@ const BadCase kBadCases[] = {
     {"PciAddress", "type='af_packet' interface='veth1'", "type='pci' address='1:2.3'",
      "9: <v:link>: address='1:2.3' is not of the form 0000:01:00.0"},
     {"MixedLinks", "type='af_packet' interface='veth1'", "type='auto'",
-     "8: <v:node>: its link is of another type than node 0's; 'auto' and 'vhost-user' links "
-     "cannot be mixed with others"},
+     "8: <v:node>: 'auto' links cannot be mixed with others, and all nodes have the same number of "
+     "them"},
     {"Host", "host='local'>\n<v:link type='af_packet' interface='veth1'",
      "host='a b'>\n<v:link type='af_packet' interface='veth1'",
      "8: <v:node>: host='a b' is neither 'local' nor HOST[:PORT] (1 to 65535)"},

@@ -31,11 +31,12 @@ class FakeNode final : public Node {
         if (setup_.self != NodeId{0}) return {};
         say("kernel " + std::to_string(setup_.kernel.size()) + " initrd " +
             std::to_string(setup_.initrd.size()));
-        if (const auto* link = std::get_if<AfPacketLink>(&setup_.guest.nodes[0].link))
-            say("link " + link->interface +
-                (::if_nametoindex(link->interface.c_str()) != 0 ? " exists" : " is missing"));
-        if (std::holds_alternative<VhostUserLink>(setup_.guest.nodes[0].link))
-            say("link vhost-user");
+        for (const LinkConfig& any : setup_.guest.nodes[0].links) {
+            if (const auto* link = std::get_if<AfPacketLink>(&any))
+                say("link " + link->interface +
+                    (::if_nametoindex(link->interface.c_str()) != 0 ? " exists" : " is missing"));
+            if (std::holds_alternative<VhostUserLink>(any)) say("link vhost-user");
+        }
         say("ready");
         return {};
     }

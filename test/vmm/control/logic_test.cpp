@@ -22,7 +22,7 @@ GuestConfig two_nodes() {
                                .host = "local",
                                .memory_bytes = 1 << 20,
                                .vcpus = {VcpuId{i}},
-                               .link = AutoLink{}});
+                               .links = {AutoLink{}}});
     guest.distances = {{10, 20}, {21, 10}};
     return guest;
 }
@@ -184,7 +184,9 @@ TEST(PlaceNodes, LocalOverridesHosts) {
     EXPECT_FALSE(place_nodes(guest, 3));
     EXPECT_TRUE(place_nodes(guest, 2));
     EXPECT_EQ(guest.nodes[1].host, "local");
-    guest.nodes[0].link = guest.nodes[1].link = AfPacketLink{"eth1"};
+    guest.nodes[0].links = {AfPacketLink{"eth0"}, AfPacketLink{"eth1"}};
+    EXPECT_TRUE(place_nodes(guest, 2));
+    guest.nodes[1].links = {AfPacketLink{"eth1"}};
     EXPECT_FALSE(place_nodes(guest, 2));
 }
 
@@ -204,8 +206,8 @@ TEST(Convert, GuestConfigSurvives) {
     guest.policy = "threshold";
     guest.spread = Spread::none;
     guest.vlan = 5;
-    guest.nodes[0].link = PciLink{"0000:01:00.0"};
-    guest.nodes[1].link = VhostUserLink{"/s"};
+    guest.nodes[0].links = {PciLink{"0000:01:00.0"}, AfPacketLink{"eth1"}};
+    guest.nodes[1].links = {VhostUserLink{"/s"}};
     guest.nodes[1].memory_limit_bytes = guest.nodes[1].memory_bytes + (1u << 20);
     wire::GuestConfig wire;
     to_wire(guest, wire);
@@ -220,8 +222,9 @@ TEST(Convert, GuestConfigSurvives) {
     EXPECT_EQ(back->spread, guest.spread);
     EXPECT_EQ(back->hold, guest.hold);
     EXPECT_EQ(back->vlan, guest.vlan);
-    EXPECT_EQ(std::get<PciLink>(back->nodes[0].link).address, "0000:01:00.0");
-    EXPECT_EQ(std::get<VhostUserLink>(back->nodes[1].link).socket, "/s");
+    EXPECT_EQ(std::get<PciLink>(back->nodes[0].links.at(0)).address, "0000:01:00.0");
+    EXPECT_EQ(std::get<AfPacketLink>(back->nodes[0].links.at(1)).interface, "eth1");
+    EXPECT_EQ(std::get<VhostUserLink>(back->nodes[1].links.at(0)).socket, "/s");
     EXPECT_EQ(back->nodes[1].vcpus, guest.nodes[1].vcpus);
     EXPECT_EQ(back->nodes[0].memory_limit_bytes, 0u);
     EXPECT_EQ(back->nodes[1].memory_limit_bytes, guest.nodes[1].memory_limit_bytes);
@@ -244,7 +247,7 @@ TEST(Convert, NonsenseFromAPeerIsAnError) {
     EXPECT_TRUE(broken([](auto& w) { w.mutable_nodes(0)->set_memory_bytes(0); }));
     EXPECT_TRUE(broken([](auto& w) { w.mutable_nodes(0)->set_memory_limit_bytes(4096); }));
     EXPECT_TRUE(broken([](auto& w) { w.mutable_nodes(0)->add_vcpus(2); }));
-    EXPECT_TRUE(broken([](auto& w) { w.mutable_nodes(0)->clear_link(); }));
+    EXPECT_TRUE(broken([](auto& w) { w.mutable_nodes(0)->clear_links(); }));
     wire::Prepare prepare;
     *prepare.mutable_guest() = good;
     EXPECT_TRUE(from_wire(prepare));
@@ -277,6 +280,8 @@ TEST(LinkCommands, TwoNodesOneVethMoreABridge) {
     const std::string three = link_commands(3);
     EXPECT_NE(three.find("bridge"), std::string::npos);
     EXPECT_NE(three.find("vsmp2 mtu 9000 type veth"), std::string::npos);
+    EXPECT_NE(link_commands(2, 1).find("vsmp0-1 mtu 9000 type veth peer name vsmp1-1"),
+              std::string::npos);
 }
 
 }  // namespace

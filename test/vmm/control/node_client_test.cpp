@@ -65,7 +65,7 @@ class NodeClientTest : public testing::Test {
                         .host = "local",
                         .memory_bytes = 1 << 20,
                         .vcpus = {},
-                        .link = AutoLink{}}};
+                        .links = {AutoLink{}}}};
         guest.distances = {{10}};
         NodeSetup setup;
         setup.guest = guest;

@@ -138,6 +138,20 @@ TEST_F(RunTest, GuestPowersOff) {
     EXPECT_EQ(program.error_lines(), 0) << program.errors;
 }
 
+TEST_F(RunTest, SeveralAutoLinksAreSeveralVethPairs) {
+    if (::geteuid() != 0) VSMP_SKIP() << "needs the right to make a network namespace";
+    Program program = run(guest(2, "local", "type='auto'/><v:link type='auto'"));
+    ASSERT_TRUE(program.wait_for("ready")) << program.errors;
+    EXPECT_TRUE(has(program.output, "link vsmp0 exists")) << program.output;
+    EXPECT_TRUE(has(program.output, "link vsmp0-1 exists")) << program.output;
+    EXPECT_TRUE(has(program.errors, "auto link: af_packet on a veth pair")) << program.errors;
+    Program status{{VSMPCTL, "status"}};
+    EXPECT_EQ(status.wait(), 0);
+    EXPECT_TRUE(has(status.output, "af_packet vsmp1, af_packet vsmp1-1")) << status.output;
+    program.type("off\n");
+    EXPECT_EQ(program.wait(), 0);
+}
+
 TEST_F(RunTest, ThreeNodesAreJoinedByABridge) {
     if (::geteuid() != 0) VSMP_SKIP() << "needs the right to make a network namespace";
     Program program = run(guest(3));
@@ -147,21 +161,27 @@ TEST_F(RunTest, ThreeNodesAreJoinedByABridge) {
     EXPECT_EQ(program.wait(), 0);
 }
 
-// Without CAP_SYS_ADMIN, even for root.
-TEST_F(RunTest, WithoutTheRightToMakeInterfacesTwoNodesUseVhostUser) {
+// Even for root: each of these rights is needed to make interfaces, or to use them.
+TEST_F(RunTest, AutoTakesVhostUserWhereInterfacesDoNotWork) {
     if (::geteuid() != 0 || !fs::exists("/usr/bin/setpriv"))
         VSMP_SKIP() << "needs root and setpriv to give a right away";
-    const auto run_without = [&](int nodes) {
-        return Program{{"/usr/bin/setpriv", "--bounding-set=-sys_admin", VSMP_RUN, "--node-program",
+    const auto run_without = [&](const std::string& right, int nodes) {
+        return Program{{"/usr/bin/setpriv", "--bounding-set=-" + right, VSMP_RUN, "--node-program",
                         VSMP_FAKE_NODE, guest(nodes)}};
     };
-    Program two = run_without(2);
-    ASSERT_TRUE(two.wait_for("ready")) << two.errors;
-    EXPECT_TRUE(has(two.output, "link vhost-user")) << two.output;
-    EXPECT_TRUE(has(two.errors, "the nodes are linked by a vhost-user socket")) << two.errors;
-    two.type("off\n");
-    EXPECT_EQ(two.wait(), 0);
-    Program three = run_without(3);
+    for (const char* right : {"sys_admin", "net_admin", "net_raw"}) {
+        Program two = run_without(right, 2);
+        ASSERT_TRUE(two.wait_for("ready")) << two.errors;
+        EXPECT_TRUE(has(two.output, "link vhost-user")) << two.output;
+        EXPECT_TRUE(has(two.errors, "auto link: no veth pair (")) << two.errors;
+        EXPECT_TRUE(has(two.errors, "the nodes are linked by a vhost-user socket")) << two.errors;
+        Program status{{VSMPCTL, "status"}};
+        EXPECT_EQ(status.wait(), 0);
+        EXPECT_TRUE(has(status.output, "vhost-user ")) << status.output;
+        two.type("off\n");
+        EXPECT_EQ(two.wait(), 0);
+    }
+    Program three = run_without("sys_admin", 3);
     EXPECT_EQ(three.wait(), 5);
     EXPECT_TRUE(has(three.errors, "cannot link 3 nodes: making a network namespace: "))
         << three.errors;
@@ -192,7 +212,7 @@ TEST_F(RunTest, EachFailureOfANodeIsOneClearLine) {
     EXPECT_TRUE(has(failure("1=die"), "node 1 (local): its process was killed by signal 9"));
     EXPECT_TRUE(has(failure("1=version"),
                     "node 1 (local): it speaks control protocol 3 (vsmp 0.1), this vsmp-run speaks "
-                    "1 (vsmp 0.1)"));
+                    "2 (vsmp 0.1)"));
     EXPECT_TRUE(has(failure("0=no-kvm"), "node 0 (local): /dev/kvm: Permission denied"));
     EXPECT_TRUE(has(failure("1=start-error"), "node 1 (local): KVM_CREATE_VM: no such luck"));
     EXPECT_TRUE(has(failure("1=old"), "host Linux 6.1.0 is too old; vsmp needs 6.4"));
