@@ -126,8 +126,8 @@ class PortFabric final : public Fabric {
     PathMask full_ports_ = 0;          // took no more in this round
     std::optional<Instant> retry_at_;  // a port took no more
     std::vector<std::byte> sealed_;    // one sealed payload
+    KeptFrame composed_;               // the message under construction
     DropCounters drops_;
-    KeptFrame composed_;  // the message under construction
 };
 
 void count(NotOurs why, DropCounters& drops) {
@@ -220,7 +220,6 @@ bool PortFabric::queue_frame(Peer& peer, const Link::Outgoing& outgoing) {
     ByteWriter encoded{buffer};
     encode_frame(context_, to_all ? kBroadcastMac : peer.macs[outgoing.path],
                  own_macs_[outgoing.path], header, outgoing.payload, encoded);
-    const std::size_t size = encoded.size() + outgoing.payload.size() + context_.seal_overhead;
     const bool queued =
         sealer_ ? ports_[outgoing.path]->queue(encoded.written(),
                                                sealed(header, encoded.written(), outgoing.payload))
@@ -228,7 +227,7 @@ bool PortFabric::queue_frame(Peer& peer, const Link::Outgoing& outgoing) {
     if (!queued) return false;
     Peer::Traffic& traffic = peer.traffic[outgoing.path];
     ++traffic.frames_sent;
-    traffic.bytes_sent += size;
+    traffic.bytes_sent += encoded.size() + outgoing.payload.size() + context_.seal_overhead;
     return true;
 }
 

@@ -26,6 +26,8 @@ using nlohmann::json;
 constexpr std::size_t kFaultSize = 4200;
 constexpr Duration kFaultInterval = 300us, kSpin = 20us, kSilence = 100ms;
 constexpr std::size_t kWakeUps = 50;
+// Each way more than any ring and pool has buffers: the first use of one costs page faults.
+constexpr std::size_t kWarmUp = 2000;
 
 std::string key_of(std::size_t size) {
     return std::to_string(size);
@@ -40,7 +42,7 @@ Result<> one_repeat(const BenchPlan& plan, Wire& wire, Meeting& meeting, Samples
     for (std::size_t size : plan.round_trip_sizes) {
         VSMP_TRY_ASSIGN(
             const auto taken,
-            round_trips(wire, meeting, {.size = size, .rounds = plan.rounds, .warm_up = 100}));
+            round_trips(wire, meeting, {.size = size, .rounds = plan.rounds, .warm_up = kWarmUp}));
         auto& all = samples.round_trips[key_of(size)];
         all.insert(all.end(), taken.begin(), taken.end());
     }
