@@ -50,6 +50,7 @@ struct VcpuRecord {
     std::optional<Instant> arrived;  // none: it was here from the start
     SituationKey came_by;            // of the ship that brought it; tag 0: none
     NodeId came_from_node;
+    bool on_trial = false;               // to see how it is here, which is not known to be better
     std::optional<NodeId> goes_back_to;  // it turned out to be no better here
     std::optional<Settling> settling;    // in the middle of the time after which that is judged
     float share_before = 0;          // of a CPU, where it came from
