@@ -100,7 +100,7 @@ void Broker::ask_for_companions(PageNumber of, coherence::Claimant claimant) {
         if (what == Prefetched::not_possible) return;
         if (what == Prefetched::here_already) continue;
         companions_.on_asked(1);
-        waiting_.push_back({wish.page, claimant});
+        waiting_.push_back({wish.page, claimant, std::nullopt});
     }
 }
 

@@ -135,13 +135,13 @@ Result<void> order_nodes(Cluster& cluster) {
 
 Result<void> read_memory(const XmlElement& element, Cluster& cluster) {
     VSMP_TRY(element.only_attributes({"read-ahead", "companions", "large-pages"}));
-    const auto number = [&](const std::string& name, std::uint64_t most,
+    const auto number = [&](const char* name, std::uint64_t most,
                             std::optional<std::uint64_t>& into) -> Result<void> {
         const auto text = element.attribute(name);
         if (!text) return {};
         into = parse_number(*text, 0, most);
         if (into) return {};
-        return element.error(name + "='" + *text + "' is not a number from 0 to " +
+        return element.error(std::string{name} + "='" + *text + "' is not a number from 0 to " +
                              std::to_string(most));
     };
     VSMP_TRY(number("read-ahead", coherence::kMaxReadAhead, cluster.read_ahead));
