@@ -46,9 +46,16 @@ void LargeRanges::incomplete(std::uint64_t mapped, Instant now) {
 }
 
 void LargeRanges::failed(Instant now) {
-    ranges_[candidates_.front()].state = State::given_up;
-    ++counters_.failed;
+    const std::size_t index = candidates_.front();
     done(now);
+    Range& range = ranges_[index];
+    if (++range.refused < kMostTries) {
+        range.queued = true;
+        candidates_.push_back(index);
+        return;
+    }
+    range.state = State::given_up;
+    ++counters_.failed;
 }
 
 std::optional<LargeRanges::Split> LargeRanges::before_sharing(PageNumber page) {

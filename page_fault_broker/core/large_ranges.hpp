@@ -32,13 +32,16 @@ struct LargeCounters {
     std::uint64_t collapsed = 0;  // ranges that became one large page
     std::uint64_t split = 0;      // ranges whose pages may be shared from now on; of those:
     std::uint64_t split_large = 0;
-    std::uint64_t failed = 0;  // ranges that the kernel did not collapse
+    std::uint64_t failed = 0;  // ranges that the kernel refused to collapse, kMostTries times
 };
 
 class LargeRanges {
   public:
     // Making a large page copies 2 MiB on the thread that answers faults: not more often than so.
     static constexpr Duration kBetween = std::chrono::milliseconds(10);
+
+    // The kernel refuses while somebody has one of the pages in hand: it is tried again, later.
+    static constexpr int kMostTries = 10;
 
     // `most_borders`: areas of the process that may be spent.
     LargeRanges(LargeArea area, std::uint64_t most_borders);
@@ -69,6 +72,7 @@ class LargeRanges {
     struct Range {
         std::uint16_t mapped = 0;  // pages that were, since it was last looked at
         State state = State::small;
+        std::uint8_t refused = 0;  // times
         bool queued = false;
     };
     bool contains(PageNumber page) const {

@@ -29,8 +29,9 @@ struct Sizes {
     unsigned minutes = 1;  // patience
 
     std::string flags() const {
-        return fmt::format("--nodes {} --limit {} --guest {} --ops {} --seed {} --hold {}", nodes,
-                           limit_mib, guest_mib, operations, seed, hold_us);
+        return fmt::format("--nodes {} --limit {} --guest {} --ops {} --seed {} --hold {}{}", nodes,
+                           limit_mib, guest_mib, operations, seed, hold_us,
+                           large_pages ? " --large-pages" : "");
     }
 };
 
@@ -77,14 +78,15 @@ void print(std::size_t number, const wire::NodeStats& node, std::uint64_t kernel
     std::cout << fmt::format(
         "node {}: of {} pages at most {} resident ({:.2f}%), {} as the kernel counts ({:.2f}%); "
         "{} faults, {} read and {} write fetches ({} zero, {} revalidated), {} upgrades, "
-        "{} copies dropped, {} pages written back, {} discarded, {} waits for memory, {} frames "
-        "and {} MiB sent\n",
+        "{} copies dropped, {} pages written back, {} discarded, {} waits for memory, {} pages of "
+        "2 MiB made and {} split, {} frames and {} MiB sent\n",
         number, memory.limit(), memory.resident_max(),
         100 * static_cast<double>(memory.resident_max()) / limit, kernel_most,
         100 * static_cast<double>(kernel_most) / limit, node.faults(), node.fetches_read(),
         node.fetches_write(), node.zero_pages(), memory.revalidated(), node.upgrades(),
         memory.dropped(), memory.written_back(), memory.discarded(), memory.waits(),
-        node.fabric().frames_sent(), node.fabric().bytes_sent() >> 20);
+        memory.large_made(), memory.large_split(), node.fabric().frames_sent(),
+        node.fabric().bytes_sent() >> 20);
 }
 
 // Each node in a cgroup just above its limit; fewer, with a word why, where there can be none.

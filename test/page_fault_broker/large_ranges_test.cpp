@@ -71,10 +71,18 @@ TEST(LargeRanges, WhatIsNotCompleteIsLookedAtAgainWhenTheRestWasMapped) {
     EXPECT_TRUE(ranges.next_look());
 }
 
-TEST(LargeRanges, WhatTheKernelRefusesIsNotTriedAgain) {
+TEST(LargeRanges, WhatTheKernelRefusesIsTriedAgainBehindTheOthersAndNotForEver) {
     LargeRanges ranges = eight();
     map_all(ranges, 3);
+    map_all(ranges, 4);
     ranges.failed(kNow);
+    EXPECT_EQ(ranges.candidate(), in_range(4));
+    ranges.collapsed(kNow);
+    for (int i = 1; i < LargeRanges::kMostTries; ++i) {
+        ASSERT_TRUE(ranges.next_look());
+        EXPECT_EQ(ranges.counters().failed, 0u);
+        ranges.failed(kNow);
+    }
     map_all(ranges, 3);
     EXPECT_FALSE(ranges.next_look());
     EXPECT_EQ(ranges.counters().failed, 1u);
