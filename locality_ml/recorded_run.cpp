@@ -19,10 +19,10 @@ struct Event {
     Mark mark;
     VcpuId vcpu;
     NodeId node;
-    Duration cost{};            // resumed, arrived
-    float busy = 1;             // seen
-    RemoteFault fault;          // fault
-    std::size_t loads_at = 0;   // loads: index into the run's
+    Duration cost{};           // resumed, arrived
+    float busy = 1;            // seen
+    RemoteFault fault;         // fault
+    std::size_t loads_at = 0;  // loads: index into the run's
 };
 
 void collect(const TraceRecord& record, NodeId self, RecordedRun& run, std::vector<Event>& events) {
@@ -64,7 +64,7 @@ struct Story {
     Duration ran_before{};  // that, of the run that goes on
     std::optional<Instant> arrived;
     Instant waits_since{};
-    Instant looked_at{};          // when it was last told how busy it was
+    Instant looked_at{};           // when it was last told how busy it was
     std::size_t needs_before = 0;  // then
     bool known = false;
 };

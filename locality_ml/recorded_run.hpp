@@ -24,9 +24,9 @@ struct RecordedVcpu {
     std::vector<Need> needs;
     Duration tail{};  // run after the last need
     std::size_t tail_loads = 0;
-    NodeId end;                            // where that was
-    std::uint64_t fetches = 0;             // that came to an end
-    std::vector<Instant> arrivals;         // by ship
+    NodeId end;                     // where that was
+    std::uint64_t fetches = 0;      // that came to an end
+    std::vector<Instant> arrivals;  // by ship
 };
 
 // Fitted from the traces; the defaults hold where they show none.

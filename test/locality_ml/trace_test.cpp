@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "locality_ml/bin/compare.hpp"
-#include "locality_ml/policies.hpp"
 #include "locality_ml/model.hpp"
+#include "locality_ml/policies.hpp"
 #include "locality_ml/replay.hpp"
 
 namespace vsmp::locality {

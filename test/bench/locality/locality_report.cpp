@@ -52,19 +52,18 @@ std::optional<Cell> cell(const LocalityReport& report, const std::string& row,
     const auto count = [&](auto member) {
         return median(of([&](const LoadResult& r) { return static_cast<double>(r.*member); }));
     };
-    return Cell{
-        .seconds = median(seconds),
-        .fetches = count(&LoadResult::fetches),
-        .ships = count(&LoadResult::ships),
-        .bytes = count(&LoadResult::bytes),
-        .prefetched = count(&LoadResult::prefetched),
-        .wasted = count(&LoadResult::prefetch_wasted),
-        .settled = median(of(settled)),
-        .fastest = *std::ranges::min_element(seconds),
-        .slowest = *std::ranges::max_element(seconds),
-        .ships_in_a_second = std::ranges::max(
-            of([](const LoadResult& r) { return static_cast<double>(r.ships_in_a_second); })),
-        .runs = seconds.size()};
+    return Cell{.seconds = median(seconds),
+                .fetches = count(&LoadResult::fetches),
+                .ships = count(&LoadResult::ships),
+                .bytes = count(&LoadResult::bytes),
+                .prefetched = count(&LoadResult::prefetched),
+                .wasted = count(&LoadResult::prefetch_wasted),
+                .settled = median(of(settled)),
+                .fastest = *std::ranges::min_element(seconds),
+                .slowest = *std::ranges::max_element(seconds),
+                .ships_in_a_second = std::ranges::max(of(
+                    [](const LoadResult& r) { return static_cast<double>(r.ships_in_a_second); })),
+                .runs = seconds.size()};
 }
 
 // The median time of the row's best policy that does not learn.
@@ -115,7 +114,8 @@ double settled_after_ms(const std::vector<double>& slices) {
 }
 
 std::string to_table(const LocalityReport& report) {
-    constexpr std::array kLines{"", "  fetches", "  ships", "  MB", "  ships/s most", "  settled ms"};
+    constexpr std::array kLines{"",     "  fetches",      "  ships",
+                                "  MB", "  ships/s most", "  settled ms"};
     std::vector<std::string> columns = report.policies;
     columns.emplace_back(kOracle);
     std::string text = fmt::format("{:<17}", "time / best fixed");
@@ -127,7 +127,8 @@ std::string to_table(const LocalityReport& report) {
         for (std::size_t i = 0; i < lines.size(); ++i)
             lines[i] = fmt::format("{:<17}", i == 0 ? row : kLines[i]);
         for (const std::string& column : columns) {
-            const auto one = column == kOracle ? oracle_cell(report, row) : cell(report, row, column);
+            const auto one =
+                column == kOracle ? oracle_cell(report, row) : cell(report, row, column);
             if (!one) {
                 for (std::string& line : lines) line += fmt::format(" {:>12}", "-");
                 continue;
