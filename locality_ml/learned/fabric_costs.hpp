@@ -22,7 +22,9 @@ class FabricCosts {
     float fetch(NodeId from) const { return nodes_[from.value()].fetch.value + wake_us(from); }
     // From a page's coming to its vCPU's running: nobody tells, but a vCPU that needs page after
     // page cannot fault sooner.
-    float wake_us(NodeId from) const { return std::min(wake_.value, nodes_[from.value()].fetch.value); }
+    float wake_us(NodeId from) const {
+        return std::min(wake_.value, nodes_[from.value()].fetch.value);
+    }
     // All that a vCPU loses by going there: to be stopped, sent, and loaded.
     float ship(NodeId to) const { return nodes_[to.value()].ship.value + leave_.value; }
 

@@ -18,9 +18,9 @@
 
 namespace vsmp::locality {
 
-inline constexpr float kMaxCredit = 8;  // ships
+inline constexpr float kMaxCredit = 8;         // ships
 inline constexpr float kColdRefaults = 0.25F;  // of its faults; with fewer, its pages are new to it
-inline constexpr int kMaxFailures = 5;  // that make a trial dearer
+inline constexpr int kMaxFailures = 5;         // that make a trial dearer
 inline constexpr int kMaxSpreadDoublings = 6;
 inline constexpr float kMostLostUs = 100e6F;
 
@@ -71,9 +71,7 @@ class Learned final : public Policy {
     bool tries(VcpuRecord& v, const Weighed& w) const;
     float trial_price(const VcpuRecord& v, NodeId to) const;
     NodeId most_awaited(const VcpuRecord& v, NodeId otherwise) const;
-    bool is_reachable(NodeId node) const {
-        return loads_[node.value()].reach == Reach::reachable;
-    }
+    bool is_reachable(NodeId node) const { return loads_[node.value()].reach == Reach::reachable; }
     Ship go_back(VcpuRecord& v, const RemoteFault& fault, const Weighed& w);
     Ship ship(VcpuRecord& v, const Weighed& w, ShipReason reason, Aim aim, Instant now);
     void note_gathering(Instant now);

@@ -10,7 +10,7 @@ namespace {
 constexpr float kCreditEveryUs = 20'000;
 constexpr float kInitialCredit = 4;
 constexpr float kPhaseJump = 0.4F;
-constexpr float kHalf = 0.5F;  // as much waiting; more is chance
+constexpr float kHalf = 0.5F;   // as much waiting; more is chance
 constexpr float kBurstGap = 4;  // fetches; who runs for longer between two faults does well
 constexpr float kWaitedMemoryUs = 2'000'000;
 // A vCPU sent away that meets only pages new to the node gets so many times longer.
@@ -74,7 +74,8 @@ void Learned::note_fault(VcpuRecord& v, const RemoteFault& fault) {
     seen = mark;
     v.refaults += (v.again - v.refaults) / 8;
     const PageNumber before = std::exchange(v.previous, fault.page);
-    v.goes_on = fault.page.value() == before.value() + 1 || fault.page.value() + 1 == before.value();
+    v.goes_on =
+        fault.page.value() == before.value() + 1 || fault.page.value() + 1 == before.value();
     ++v.last.faults;
 }
 
@@ -132,8 +133,8 @@ void Learned::judge_ship(VcpuRecord& v, Instant now) {
     };
     float stall = share(first.stalled_us, first.elapsed_us);
     if (v.settling)
-        stall = std::min(stall, share(v.stalled_us - first.stalled_us,
-                                      v.elapsed_us - first.elapsed_us));
+        stall = std::min(stall,
+                         share(v.stalled_us - first.stalled_us, v.elapsed_us - first.elapsed_us));
     const bool better = stall < kHalf * pending.stall_before;
     const float won_us = pending.stall_before * here_us - v.stalled_us;
     // If it leaves before its time that says less of how it is here; how long it stayed counts.
@@ -185,7 +186,8 @@ void Learned::on(const Fetched& fetched) {
     costs_.fetched(fetched.from, to_us(fetched.cost));
     v.page_came = v.runs_since = fetched.now;
     v.came_from = fetched.from;
-    v.wakes = fetched.now + Duration{static_cast<std::int64_t>(costs_.wake_us(fetched.from) * 1e3F)};
+    v.wakes =
+        fetched.now + Duration{static_cast<std::int64_t>(costs_.wake_us(fetched.from) * 1e3F)};
     if (!v.pending_stay || v.pending_stay->page_came) return;
     // What follows is what counts: the fetch that was chosen is paid for.
     v.pending_stay->page_came = true;

@@ -29,8 +29,8 @@ struct VcpuMemory {
     LinearModel go;    // the same if it goes
     Situations situations;
     PendingShip pending;
-    float ship_credit = 0;     // ships it may make now; see learned.cpp
-    float lost_us = 0;         // waited since it was last shipped; see Learned::tries()
+    float ship_credit = 0;  // ships it may make now; see learned.cpp
+    float lost_us = 0;      // waited since it was last shipped; see Learned::tries()
     std::uint32_t ships = 0, explored = 0, phases = 0;
     std::uint8_t failed_spreads = 0;
     float waited = 0;  // share of its time, for pages that others held: the most, fading

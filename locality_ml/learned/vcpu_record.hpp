@@ -34,7 +34,7 @@ struct VcpuRecord {
 
     VcpuMemory memory;
     StallMeter recent, slow;
-    StallMeter burst;            // since it began to fault after having run well
+    StallMeter burst;  // since it began to fault after having run well
     float burst_faults = 0;
     Prefetcher prefetcher;
 
@@ -53,10 +53,10 @@ struct VcpuRecord {
     bool on_trial = false;               // to see how it is here, which is not known to be better
     std::optional<NodeId> goes_back_to;  // it turned out to be no better here
     std::optional<Settling> settling;    // in the middle of the time after which that is judged
-    float share_before = 0;          // of a CPU, where it came from
-    Instant stays_until{};           // not shipped before
-    Instant invests_until{};         // nor before this, while all its faults are on new pages
-    std::optional<Instant> leaving;  // since when it was asked to
+    float share_before = 0;              // of a CPU, where it came from
+    Instant stays_until{};               // not shipped before
+    Instant invests_until{};             // nor before this, while all its faults are on new pages
+    std::optional<Instant> leaving;      // since when it was asked to
     std::optional<PendingStay> pending_stay;
 
     std::array<std::uint32_t, 1024> seen{};  // pages fetched, by their low bits, plus 1

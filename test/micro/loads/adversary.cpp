@@ -1,6 +1,6 @@
-// vCPU 0 writes some pages of one node, then some of the next, and so on; the other vCPUs keep taking
-// those of their nodes back. Wherever it is, what it needs next is soon elsewhere: a policy that
-// follows the pages never rests.
+// vCPU 0 writes some pages of one node, then some of the next, and so on; the other vCPUs keep
+// taking those of their nodes back. Wherever it is, what it needs next is soon elsewhere: a policy
+// that follows the pages never rests.
 //
 // Arguments: 0 pages in a round, all of one node (16); 1 rounds (400).
 // Kind 0, vCPU 0: pages written. Failures: 6 = a write was lost; value: its address.
