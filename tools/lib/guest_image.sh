@@ -6,7 +6,7 @@ guest_dir=$top/build/guest # vmlinuz, initrd, and the parts the initrd is made o
 # The programs that the guest's jobs run; all of them when a source is newer.
 build_guest_jobs() {
     local sources=("$top"/test/guest/*) job program
-    for job in guest_job memory_job; do
+    for job in guest_job memory_job rate_job walk_job; do
         program=$guest_dir/$job
         [ -n "$(find "${sources[@]}" -newer "$program" 2>&1)" ] || continue
         logged "$job" g++ -std=c++20 -O2 -Wall -Wextra -static -pthread -s -o "$program.part" \
@@ -32,7 +32,7 @@ pack_guest() {
         [ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"
     done
     install -m 755 "$top/tools/guest/init" "$root/init"
-    cp "$guest_dir"/{guest_job,memory_job} "$root/bin/"
+    cp "$guest_dir"/{guest_job,memory_job,rate_job,walk_job} "$root/bin/"
     write_digests "$root/etc/vsmp-digests"
     pack_root "$root" "$guest_dir/initrd"
     rm -rf "$root"
@@ -42,7 +42,7 @@ make_guest_image() {
     local key
     mkdir -p "$guest_dir"
     build_guest_jobs
-    key=$(content_key "$guest_dir"/{guest_job,memory_job} "$top/tools/guest/init" /usr/bin/busybox \
+    key=$(content_key "$guest_dir"/{guest_job,memory_job,rate_job,walk_job} "$top/tools/guest/init" /usr/bin/busybox \
         "$lib/guest_image.sh" "$lib/staging.sh")
     if [ "$(cat "$guest_dir/initrd.key" 2>/dev/null)" != "$key" ]; then
         pack_guest
