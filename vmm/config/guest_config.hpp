@@ -62,7 +62,7 @@ struct GuestConfig {
     Duration hold = std::chrono::microseconds(500);
     std::uint64_t read_ahead = coherence::kMaxReadAhead;   // pages, at most that many; 0: none
     std::uint64_t companions = 0;  // pages fetched together with one; 0: none
-    std::uint16_t vlan = 0;                                // 0: untagged
+    std::uint16_t vlan = 0;        // 0: untagged
     FabricConfig fabric;
 };
 
