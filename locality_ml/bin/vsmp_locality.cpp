@@ -158,7 +158,8 @@ int main(int argc, char** argv) {
     comparing->add_option("TRACE", options.files,
                           "of all nodes of one run, instead of simulations");
     auto* counting = app.add_subcommand(
-        "pages", "remote faults by page: lines PAGE (hexadecimal) FAULTS WRITES, the hottest first");
+        "pages",
+        "remote faults by page: lines PAGE (hexadecimal) FAULTS WRITES, the hottest first");
     counting->add_option("--from", options.from, "seconds, of the clock of the trace's host");
     counting->add_option("--to", options.to, "likewise");
     counting->add_option("TRACE", options.files, "of one node each")->required();
