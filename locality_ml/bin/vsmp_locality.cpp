@@ -3,8 +3,10 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 
 #include "locality_ml/bin/compare.hpp"
+#include "locality_ml/bin/hot_pages.hpp"
 #include "locality_ml/bin/plot.hpp"
 #include "locality_ml/policies.hpp"
 #include "locality_ml/replay.hpp"
@@ -21,6 +23,7 @@ struct Options {
     std::vector<std::string> files, workloads;
     std::uint64_t seed = 1;
     unsigned runs = 5;
+    double from = 0, to = std::numeric_limits<double>::infinity();
     bool json = false;
 };
 
@@ -115,6 +118,16 @@ Result<void> compare(const Options& options) {
     return {};
 }
 
+Result<void> pages(const Options& options) {
+    for (const std::string& name : options.files) {
+        VSMP_TRY_ASSIGN(const std::vector<std::byte> bytes, read_file(name));
+        VSMP_TRY_ASSIGN(const std::vector<HotPage> hot, hot_pages(bytes, options.from, options.to));
+        for (const HotPage& page : hot)
+            std::printf("%lx %lu %lu\n", page.page.value(), page.faults, page.writes);
+    }
+    return {};
+}
+
 Result<void> plot(const Options& options) {
     if (!options.files.empty()) {
         VSMP_TRY_ASSIGN(const RecordedRun run, read_runs(options.files));
@@ -145,6 +158,12 @@ int main(int argc, char** argv) {
     comparing->add_flag("--json", options.json, "for programs");
     comparing->add_option("TRACE", options.files,
                           "of all nodes of one run, instead of simulations");
+    auto* counting = app.add_subcommand(
+        "pages",
+        "remote faults by page: lines PAGE (hexadecimal) FAULTS WRITES, the hottest first");
+    counting->add_option("--from", options.from, "seconds, of the clock of the trace's host");
+    counting->add_option("--to", options.to, "likewise");
+    counting->add_option("TRACE", options.files, "of one node each")->required();
     auto* plotting = app.add_subcommand("plot", "the comparison, or a recorded run, as SVG");
     plotting->add_option("--runs", options.runs, "of each simulated workload and policy")
         ->check(CLI::Range(1U, 100U));
@@ -155,6 +174,7 @@ int main(int argc, char** argv) {
     const auto done = *recording   ? record(options)
                       : *replaying ? replay_files(options)
                       : *comparing ? compare(options)
+                      : *counting  ? pages(options)
                                    : plot(options);
     if (done) return 0;
     std::fprintf(stderr, "vsmp-locality: %s\n", done.error().message.c_str());

@@ -74,7 +74,8 @@ class Broker : private coherence::MemoryKeeper {
     // Pages fetched ahead of a vCPU that goes through memory in order, at most
     // coherence::kMaxReadAhead; 0: none.
     void set_read_ahead(std::uint64_t pages);
-    // Pages fetched together with one that is needed, as they always were until now; 0: none.
+    // Pages fetched together with one that is needed, as they were before; 0: none, as
+    // long as this is not called.
     void set_companions(std::size_t pages);
 
     // PageStore::use_large_pages().
@@ -172,7 +173,7 @@ class Broker : private coherence::MemoryKeeper {
     BrokerObserver* observer_ = nullptr;
     coherence::HoldTable holds_;
     coherence::ResidentSet resident_;
-    coherence::Companions companions_{coherence::kMaxCompanions};
+    coherence::Companions companions_{0};
     coherence::ReadAhead read_ahead_{coherence::kMaxReadAhead};
     coherence::AheadLedger ahead_ledger_;
     Outbox outbox_;

@@ -54,7 +54,7 @@ check_limits() {
 mkfifo "$work/input"
 exec 3<>"$work/input"
 {
-    confined.sh "$cgroup" vsmp-run --spread-after 'VSMP-GUEST up' "$work/guest.xml" <&3 && status=0 || status=$?
+    confined.sh "$cgroup" vsmp-run --spread-after 'VSMP-JOB memory started' "$work/guest.xml" <&3 && status=0 || status=$?
     echo "$status" >"$work/status"
 } | tr -d '\r' | tee "$work/console" | {
     while IFS= read -r line; do

@@ -15,5 +15,5 @@ exec "$top/tools/dev" testbed --no-build --preset "$(basename "${VSMP_BUILD:-dev
     --name "memory-$cell-$fill" --hosts 2 --smp 1 --timeout "$seconds" \
     --file "$here/memory_run.sh:/usr/bin/memory_run.sh" --file "$here/confined.sh:/usr/bin/confined.sh" \
     --peer "nc -ll -p 7701 -e confined.sh report & confined.sh $((limit + room)) vsmpd --listen 10.77.0.2" \
-    -- memory_run.sh "$limit" $((limit + room)) --hosts 2 --mem "$cell" --limit "$limit" --ticks idle "$@" \
+    -- memory_run.sh "$limit" $((limit + room)) --hosts 2 --mem "$cell" --limit "$limit" --ticks idle --companions 48 "$@" \
     --append "vsmp.job=report,memory,wait vsmp.fill=$fill vsmp.passes=$passes vsmp.random=$random"

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 guest_dir=$top/build/guest # vmlinuz, initrd, initrd-loads, and the parts they are made of
-guest_jobs=(guest_job memory_job heat_job)
+guest_jobs=(guest_job memory_job rate_job walk_job heat_job)
 
 # The programs that the guest's jobs run; all of them when a source is newer.
 build_guest_jobs() {

@@ -5,7 +5,7 @@ set -eu
 usage() {
     cat <<'TEXT'
 Usage: guest_xml.sh [--nodes N] [--vcpus N] [--mem MIB] [--limit MIB] [--hosts 1|2] [--link KIND] [--append TEXT]
-                    [--ticks KIND] [--policy NAME] [--hold US] [--spread MODE] [--name NAME] [--kernel FILE] [--initrd FILE]
+                    [--companions N] [--ticks KIND] [--policy NAME] [--hold US] [--spread MODE] [--name NAME] [--kernel FILE] [--initrd FILE]
 --vcpus and --mem are those of each node, --limit is limit-mib of each.
 --ticks housekeeper (default): CPU 0 alone keeps time, always, and the others' work is not interrupted; idle: no CPU
 has a timer tick while it idles, which is better where one CPU at a time works.
@@ -15,7 +15,7 @@ has a timer tick while it idles, which is better where one CPU at a time works.
 TEXT
 }
 
-nodes=2 vcpus=1 mem=256 limit='' hosts=1 link=af_packet ticks=housekeeper append='' policy=always-fetch hold=10000 spread=round-robin name=test
+nodes=2 vcpus=1 mem=256 limit='' hosts=1 link=af_packet ticks=housekeeper companions=0 append='' policy=always-fetch hold=10000 spread=round-robin name=test
 kernel=/var/lib/vsmp/boot/vmlinuz initrd=/var/lib/vsmp/boot/initrd.img
 while [ $# != 0 ]; do
     [ $# -ge 2 ] || { usage >&2 && exit 2; }
@@ -27,6 +27,7 @@ while [ $# != 0 ]; do
         --hosts) hosts=$2 ;;
         --link) link=$2 ;;
         --ticks) ticks=$2 ;;
+        --companions) companions=$2 ;;
         --append) append=$2 ;;
         --policy) policy=$2 ;;
         --hold) hold=$2 ;;
@@ -39,8 +40,9 @@ while [ $# != 0 ]; do
     shift 2
 done
 
-# Spares exits and page sharing; none of it is required.
-tuning='tsc=reliable mitigations=off nowatchdog skew_tick=1 nokaslr panic=-1'
+# Spares exits and page sharing; none of it is required. NUMA balancing would take access to pages away and
+# copy them from node to node, which is what vsmp does already.
+tuning='numa_balancing=disable tsc=reliable mitigations=off nowatchdog skew_tick=1 nokaslr panic=-1'
 cpus=$((nodes * vcpus))
 case $ticks in housekeeper | idle) ;; *) usage >&2 && exit 2 ;; esac
 [ $cpus = 1 ] || [ $ticks = idle ] || tuning="$tuning nohz_full=1-$((cpus - 1)) rcu_nocbs=1-$((cpus - 1))"
@@ -97,6 +99,7 @@ cat <<XML
 $(cluster_nodes)
       <vsmp:policy name='$policy'/>
       <vsmp:hold us='$hold'/>
+      <vsmp:memory companions='$companions'/>
       <vsmp:spread mode='$spread'/>
     </vsmp:cluster>
   </metadata>

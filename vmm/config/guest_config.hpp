@@ -61,10 +61,10 @@ struct GuestConfig {
     std::string policy = "always-fetch";
     Spread spread = Spread::round_robin;
     Duration hold = std::chrono::microseconds(500);
-    std::uint64_t read_ahead = coherence::kMaxReadAhead;   // pages, at most that many; 0: none
-    std::uint64_t companions = coherence::kMaxCompanions;  // pages fetched with one; 0: none
-    bool large_pages = false;  // private memory is mapped with 2 MiB pages where it can be
-    std::uint16_t vlan = 0;    // 0: untagged
+    std::uint64_t read_ahead = coherence::kMaxReadAhead;  // pages, at most that many; 0: none
+    std::uint64_t companions = 0;  // pages fetched together with one; 0: none
+    bool large_pages = false;      // private memory is mapped with 2 MiB pages where it can be
+    std::uint16_t vlan = 0;        // 0: untagged
     FabricConfig fabric;
 };
 

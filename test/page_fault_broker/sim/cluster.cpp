@@ -50,6 +50,7 @@ Options random_options(std::uint64_t seed) {
     // Every eighth is a large cluster, every fourth has links of the product between its nodes.
     options.nodes = seed % 8 == 0 ? between(16, 64) : between(2, 8);
     if (seed % 4 == 1) options.network = NetworkKind::fabrics;
+    if (seed % 2 == 0) options.companions = coherence::kMaxCompanions;
     options.vcpus_per_node = between(1, 3);
     options.most_pages_at_once = between(1, 10);
     options.pages_per_node = between(1, 12);
@@ -82,6 +83,7 @@ Cluster::Cluster(const Options& options)
     for (std::size_t n = 0; n < options.nodes; ++n) {
         nodes_.push_back(
             std::make_unique<Node>(options_, n, mappings_, limit() == 0 ? 0 : limit() + more));
+        nodes_[n]->broker.set_companions(options_.companions);
         nodes_[n]->broker.attach(&network_->fabric(n));
         nodes_[n]->broker.set_turn_clock(this);
         // Half of the pages have contents from the start, the others are zero.

@@ -48,6 +48,7 @@ struct Options {
     std::size_t most_pages_at_once = 1;  // of one instruction of the random load
     std::size_t spare_pages = 0;         // a node's limit is so much more than its home; 0: none
     double ships = 0;                    // chance that a vCPU moves instead of faulting
+    std::size_t companions = 0;          // Broker::set_companions
     double prefetches = 0;               // that a fault is followed by a prefetch of some page
     NetworkKind network = NetworkKind::masked;
     Wire wire = {};

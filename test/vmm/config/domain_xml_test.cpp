@@ -61,7 +61,7 @@ TEST(DomainXml, GoodDocumentIsRead) {
     EXPECT_EQ(guest.distances, (std::vector<std::vector<std::uint8_t>>{{10, 20}, {20, 10}}));
     EXPECT_EQ(guest.spread, Spread::round_robin);
     EXPECT_EQ(guest.read_ahead, 256u);
-    EXPECT_EQ(guest.companions, 48u);
+    EXPECT_EQ(guest.companions, 0u);
     EXPECT_FALSE(guest.large_pages);
     EXPECT_EQ(guest.vlan, 0);
 }
