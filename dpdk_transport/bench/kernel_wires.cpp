@@ -61,7 +61,8 @@ class TcpWire final : public Wire {
     }
     std::size_t poll(const Receive& receive) override {
         send_rest();
-        // As many messages as a port brings: more at once would make whole chunks arrive in no time.
+        // As many messages as a port brings: more at once would make whole chunks arrive in no
+        // time.
         const std::size_t most = std::min(input_.size(), kBurst * size_) - filled_;
         const ssize_t got = ::recv(socket_.get(), input_.data() + filled_, most, MSG_DONTWAIT);
         if (got <= 0) return 0;

@@ -33,8 +33,8 @@ FrameStore::Slot DpdkFrameStore::take() {
 void DpdkFrameStore::give_back(void* handle) {
     --taken_;
     auto* frame = static_cast<rte_mbuf*>(handle);
-    // The driver has it, too, on this same thread: no need for an atomic operation, which would wait
-    // for the copy of the page before.
+    // The driver has it, too, on this same thread: no need for an atomic operation, which would
+    // wait for the copy of the page before.
     if (const std::uint16_t users = rte_mbuf_refcnt_read(frame); users > 1)
         rte_mbuf_refcnt_set(frame, static_cast<std::uint16_t>(users - 1));
     else

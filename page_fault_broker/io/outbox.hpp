@@ -22,7 +22,8 @@ class Outbox {
   private:
     NodeId to_;
     std::size_t size_ = 0;
-    std::span<std::byte> bytes_;  // of the message under construction, where the fabric sends it from
+    std::span<std::byte>
+        bytes_;  // of the message under construction, where the fabric sends it from
 };
 
 }  // namespace vsmp

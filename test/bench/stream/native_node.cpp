@@ -78,6 +78,7 @@ class NativeNodeImpl final : public NativeNode {
                        .on_ready = [this](std::uint64_t) { outcome_.ready(); },
                        .housekeeping = [](Instant) { return std::nullopt; },
                        .idle_time = [](VcpuId) { return Duration::zero(); },
+                       .turn_time = [](VcpuId) { return std::optional<Duration>{}; },
                        .on_notice =
                            [](const std::string& text) {
                                std::fprintf(stderr, "bench_stream: %s\n", text.c_str());
