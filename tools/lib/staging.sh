@@ -41,7 +41,7 @@ copy_libraries() { # ROOT PROGRAM..
 }
 
 # Drivers that EAL opens by name from its plugin directory.
-dpdk_plugins=(bus_vdev bus_pci mempool_ring net_af_packet net_virtio net_vhost)
+dpdk_plugins=(bus_vdev bus_pci mempool_ring mempool_stack net_af_packet net_virtio net_vhost)
 
 copy_dpdk_plugins() { # ROOT
     local root=$1 plugins name
