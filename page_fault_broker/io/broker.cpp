@@ -80,67 +80,6 @@ void Broker::expect(const Userfault& fault, coherence::Claimant claimant) {
     waiting_.push_back({fault.page, claimant, asked_now ? std::optional{now_} : std::nullopt});
 }
 
-void Broker::set_read_ahead(std::uint64_t pages) {
-    read_ahead_ = coherence::ReadAhead{std::min(pages, coherence::kMaxReadAhead)};
-}
-
-void Broker::set_companions(std::size_t pages) {
-    companions_ = coherence::Companions{pages};
-}
-
-// They are held as if `claimant` had faulted on each: that is what it would do next.
-void Broker::ask_for_companions(PageNumber of, coherence::Claimant claimant) {
-    for (const coherence::Companions::Wish& wish : companions_.joined_to(of)) {
-        if (fabric_ && fabric_->congested()) return;
-        // What is here to read and would be wanted to write stays: it may never be written.
-        if (permits(wish.page, Access::read)) continue;
-        const bool probe = wish.use == coherence::Companions::Use::probe;
-        const Prefetched what =
-            prefetch_one(wish.page, wish.access, probe ? MapAhead::on_touch : MapAhead::at_once);
-        if (what == Prefetched::not_possible) return;
-        if (what == Prefetched::here_already) continue;
-        companions_.on_asked(1);
-        waiting_.push_back({wish.page, claimant, std::nullopt});
-    }
-}
-
-void Broker::ask_ahead(const coherence::ReadAhead::Request& request) {
-    std::uint64_t count = 0;
-    while (count < request.count && !(fabric_ && fabric_->congested())) {
-        const PageNumber page{request.first.value() + count};
-        const auto map = request.is_marker(page) ? MapAhead::on_touch : MapAhead::at_once;
-        const Prefetched what = prefetch_one(page, request.access, map);
-        if (what == Prefetched::not_possible) break;
-        if (what == Prefetched::asked) ahead_ledger_.on_asked(page);
-        ++count;
-    }
-    read_ahead_.on_asked(count);
-}
-
-void Broker::prefetch(std::span<const PageNumber> pages, Access access, MapAhead map, Instant now) {
-    if (fabric_ && fabric_->congested()) return;
-    now_ = now;
-    for (PageNumber page : pages.first(std::min(pages.size(), kMaxPrefetch))) {
-        if (page.value() >= table_.homes().page_count()) continue;
-        const Prefetched what = prefetch_one(page, access, map);
-        if (what == Prefetched::not_possible) break;
-        if (what == Prefetched::asked) ++counters_.prefetches;
-    }
-    settle();
-}
-
-Broker::Prefetched Broker::prefetch_one(PageNumber page, Access access, MapAhead map) {
-    if (page.value() >= table_.homes().page_count()) return Prefetched::not_possible;
-    if (permits(page, access) || table_.local(page).request != coherence::Request::none)
-        return Prefetched::here_already;
-    if (!table_.has(page, PageFlag::framed) && !take(page, coherence::Purpose::ahead))
-        return Prefetched::not_possible;
-    table_.set(page, PageFlag::on_touch,
-               map == MapAhead::on_touch && !table_.has(page, PageFlag::mapped));
-    run_local(page, {LocalEventKind::fault, access, {}});
-    return Prefetched::asked;
-}
-
 void Broker::on_abandoned(coherence::Claimant claimant, Instant now) {
     std::erase_if(waiting_, [&](const Waiting& w) { return w.claimant == claimant; });
     holds_.on_abandoned(claimant, now);
