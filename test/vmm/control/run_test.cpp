@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "program.hpp"
 #include "proto/fd.hpp"
@@ -106,8 +107,10 @@ class RunTest : public testing::Test {
     // Nodes carry "GUEST/N" on their command line.
     bool node_exists() const {
         for (const auto& entry : fs::directory_iterator("/proc")) {
-            std::ifstream file{entry.path() / "cmdline"};
-            std::string line{std::istreambuf_iterator<char>{file}, {}};
+            // Through a stream: an iterator would throw where a process ends while it is read.
+            std::ostringstream words;
+            words << std::ifstream{entry.path() / "cmdline"}.rdbuf();
+            const std::string line = words.str();
             if (line.find(name_ + "/") != line.npos && line.find("--label") != line.npos)
                 return true;
         }
