@@ -27,7 +27,6 @@ measure() { # KIND SPREAD OPTION OF guest_xml.sh...
         case $line in
             VSMP-LOAD*) echo "  $kind: $line" >&2 ;;
             *'VSMP-JOB wait started'*)
-                vsmpctl stats >"$work/$kind.stats" 2>&1 || true
                 echo "fetches $(counted '^(read|write) fetches|^upgrades')" >>"$work/$kind"
                 echo "ships $(counted '^ships out')" >>"$work/$kind"
                 echo go >"$work/input"
