@@ -17,12 +17,12 @@ case $1 in
 esac
 shift
 driver=$(basename "$(readlink /sys/bus/pci/devices/$card/driver || echo 'no driver')")
-if [ "$driver" != $wanted ]; then
+if [ "$driver" != "$wanted" ]; then
     echo "SKIPPED: the card $card has $driver, not $wanted; the machine's log says why"
     exit 0
 fi
 
-guest_xml.sh --hosts 2 --link $link --append 'vsmp.job=report,sha,wait' "$@" >"$work/guest.xml"
+guest_xml.sh --hosts 2 --link "$link" --append 'vsmp.job=report,sha,wait' "$@" >"$work/guest.xml"
 
 # Interrupts of the card's receive queue, its second vector. They are gone when the node is.
 interrupts() { awk -v card="$card" '/vfio-msix?\[1\]/ && index($0, card) { n += $2 + $3 } END { print n + 0 }' /proc/interrupts; }
@@ -68,7 +68,7 @@ cat "$work/stats" "$work/idle" || failed="$failed idle"
 for job in report sha wait; do grep -q "^VSMP-JOB $job ok" "$work/console" || failed="$failed $job"; done
 grep -q '^VSMP-REPORT nodes 2$' "$work/console" || failed="$failed nodes"
 # Under vfio the node has to sleep until the card wakes it.
-[ $wanted != vfio-pci ] || [ "$(cat "$work/interrupts")" -gt 0 ] || failed="$failed interrupts"
+[ "$wanted" != vfio-pci ] || [ "$(cat "$work/interrupts")" -gt 0 ] || failed="$failed interrupts"
 if [ -n "$failed" ]; then
     cat "$work/errors"
     tail -n 25 "$work/console"

@@ -25,9 +25,9 @@ exec 3<>/tmp/input
         *'VSMP-JOB wait started'*) vsmpctl stats >/out/stats && echo go >/tmp/input ;;
     esac
 done
-[ "$(cat /tmp/status)" = 0 ] && grep -q '^VSMP-JOB walk ok' /out/console || {
+if [ "$(cat /tmp/status)" != 0 ] || ! grep -q '^VSMP-JOB walk ok' /out/console; then
     cat /tmp/errors
     tail -n 20 /out/console
     exit 1
-}
+fi
 nc 10.77.0.2 7703 </dev/null >/out/node-1.trace
