@@ -45,7 +45,7 @@ done
 tuning='numa_balancing=disable tsc=reliable mitigations=off nowatchdog skew_tick=1 nokaslr panic=-1'
 cpus=$((nodes * vcpus))
 case $ticks in housekeeper | idle) ;; *) usage >&2 && exit 2 ;; esac
-[ $cpus = 1 ] || [ $ticks = idle ] || tuning="$tuning nohz_full=1-$((cpus - 1)) rcu_nocbs=1-$((cpus - 1))"
+[ $cpus = 1 ] || [ "$ticks" = idle ] || tuning="$tuning nohz_full=1-$((cpus - 1)) rcu_nocbs=1-$((cpus - 1))"
 
 case $link in
     af_packet) between="type='af_packet' interface='fabric0'" ;;
