@@ -3,6 +3,7 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
+#include <array>
 #include <atomic>
 
 #include "dpdk_transport/ports/dpdk_port.hpp"
@@ -81,6 +82,16 @@ Result<> DpdkDevice::start(const Setup& setup) {
     rte_eth_promiscuous_disable(port_);
     rte_eth_allmulticast_disable(port_);
     return {};
+}
+
+void DpdkDevice::discard(std::size_t most) const {
+    std::array<rte_mbuf*, Port::kBurst> frames;
+    for (std::size_t discarded = 0; discarded < most;) {
+        const std::uint16_t count = rte_eth_rx_burst(port_, kQueue, frames.data(), frames.size());
+        if (count == 0) return;
+        rte_pktmbuf_free_bulk(frames.data(), count);
+        discarded += count;
+    }
 }
 
 DpdkDevice::~DpdkDevice() {

@@ -44,6 +44,8 @@ class DpdkDevice {
         bool rx_interrupt = false;
     };
     Result<> start(const Setup& setup);
+    // Throws away what has come since it started, `most` frames at most.
+    void discard(std::size_t most) const;
     rte_mempool* pool() const { return pool_; }
     const std::shared_ptr<Eal>& eal() const { return eal_; }
 

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <iostream>
 #include <random>
+#include <thread>
 
 #include "dpdk_transport/bench/network_sandbox.hpp"
 #include "dpdk_transport/core/frame.hpp"
@@ -284,6 +285,22 @@ class Stranger {
     UniqueFd socket_;
     std::mt19937 random_{20240607};
 };
+
+// A socket hears all interfaces until it is bound to one, and the driver's has its ring by then.
+TEST_F(AfPacket, HearsNothingOfOtherInterfaces) {
+    ASSERT_TRUE(add_veth("quiet0", "quiet1"));
+    const std::jthread noise{[](const std::stop_token& over) {
+        for (Stranger stranger; !over.stop_requested();) stranger.send_some("va", 8);
+    }};
+    std::size_t strays = 0;
+    for (int i = 0; i < 5; ++i) {
+        auto port = open_port(eal(), AfPacketOptions{"quiet0"});
+        ASSERT_TRUE(port) << port.error().message;
+        while ((*port)->receive([](ByteView) {}) > 0) ++strays;
+    }
+    EXPECT_EQ(strays, 0u);
+    ASSERT_TRUE(run_command("ip link del quiet0"));
+}
 
 TEST_F(AfPacket, RandomFramesDoNotDisturb) {
     Stranger stranger;
