@@ -34,7 +34,7 @@ int main(int argc, char** argv) {
     using namespace vsmp::bench;
     Settings settings;
     CLI::App app{"A loop over more memory than its node may have, beside the bare port."};
-    bool json = false;
+    bool json = false, loop_only = false;
     app.add_option("--port", settings.ports, "veth (af_packet, needs root), vhost; both by default")
         ->delimiter(',')
         ->transform(CLI::Transformer(std::map<std::string, PortKind>{{"veth", PortKind::veth},
@@ -47,8 +47,10 @@ int main(int argc, char** argv) {
     app.add_option("--limit", settings.plan.limit_mib, "of the node that writes, MiB")
         ->check(CLI::Range(4, 1024))
         ->capture_default_str();
+    app.add_flag("--loop-only", loop_only, "nothing beside it: for a profiler");
     app.add_flag("--json", json, "for machines");
     CLI11_PARSE(app, argc, argv);
+    if (loop_only) settings.plan.beside = Beside::nothing;
     settings.output = json ? Output::json : Output::text;
     return run_bench("bench_stream", settings.output,
                      [&](const std::string& folder) { return measure(settings, folder); });

@@ -41,9 +41,9 @@ double per_second(std::uint64_t pages, Duration took) {
     return static_cast<double>(pages) / std::chrono::duration<double>(took).count();
 }
 
-double process_cpu_us() {
+double cpu_us(clockid_t of) {
     timespec spent{};
-    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &spent);
+    ::clock_gettime(of, &spent);
     return static_cast<double>(spent.tv_sec) * 1e6 + static_cast<double>(spent.tv_nsec) / 1e3;
 }
 
@@ -52,7 +52,7 @@ struct Snapshot {
     BrokerCounters pages;
     coherence::ReadAheadCounters ahead;
     fabric::PeerCounters traffic;
-    double cpu_us = 0;
+    double process_cpu_us = 0, own_cpu_us = 0;
 
     static Snapshot of(NativeNode& node) {
         Snapshot snapshot;
@@ -61,7 +61,8 @@ struct Snapshot {
             snapshot.ahead = broker.read_ahead_counters();
         });
         snapshot.traffic = node.traffic();
-        snapshot.cpu_us = process_cpu_us();
+        snapshot.process_cpu_us = cpu_us(CLOCK_PROCESS_CPUTIME_ID);
+        snapshot.own_cpu_us = cpu_us(CLOCK_THREAD_CPUTIME_ID);
         return snapshot;
     }
 };
@@ -154,8 +155,10 @@ void End::add_costs(const Snapshot& before, const Snapshot& after) {
         to += (static_cast<double>(until) - static_cast<double>(from)) / pages;
     };
     StreamCosts& costs = found_.costs;
-    if (!is_writer()) return add(costs.cpu_us_home, before.cpu_us, after.cpu_us);
-    add(costs.cpu_us_writer, before.cpu_us, after.cpu_us);
+    if (!is_writer())
+        return add(costs.cpu_us_home, before.process_cpu_us, after.process_cpu_us);
+    add(costs.cpu_us_writer, before.process_cpu_us, after.process_cpu_us);
+    add(costs.cpu_us_loop, before.own_cpu_us, after.own_cpu_us);
     add(costs.faults, before.pages.faults, after.pages.faults);
     add(costs.frames_sent, before.traffic.frames_sent, after.traffic.frames_sent);
     add(costs.frames_received, before.traffic.frames_received, after.traffic.frames_received);
@@ -167,7 +170,7 @@ void End::add_costs(const Snapshot& before, const Snapshot& after) {
 Result<> End::loops(unsigned round) {
     const std::uint64_t plain = std::uint64_t{plan_.plain_mib} * kPagesPerMib;
     VSMP_TRY(meeting_.meet());
-    if (is_writer()) {
+    if (is_writer() && plan_.beside == Beside::others) {
         node_->with_broker([](Broker& broker) { broker.set_read_ahead(0); });
         VSMP_TRY_ASSIGN(const Duration took, write_all(plain));
         node_->with_broker([](Broker& broker) { broker.set_read_ahead(coherence::kMaxReadAhead); });
@@ -190,7 +193,7 @@ Result<> End::run() {
     if (is_writer()) VSMP_TRY(write_all(region_pages(plan_)));  // until now all pages are zero
     VSMP_TRY(meeting_.meet());
     for (unsigned round = 0; round < plan_.rounds; ++round) {
-        VSMP_TRY(raw(round));
+        if (plan_.beside == Beside::others) VSMP_TRY(raw(round));
         VSMP_TRY(loops(round));
     }
     return meeting_.meet();

@@ -12,11 +12,16 @@
 
 namespace vsmp::bench {
 
+// Whether the loop is measured beside the bare port and the loop without read-ahead; nothing beside
+// it is for a profiler.
+enum class Beside : std::uint8_t { others, nothing };
+
 struct StreamPlan {
     PortKind port = PortKind::veth;
     unsigned rounds = 5;
     unsigned limit_mib = 64;  // of node 1
     unsigned plain_mib = 8;   // how much of the region the loop without read-ahead writes
+    Beside beside = Beside::others;
     std::string folder;       // for sockets
 };
 
@@ -32,6 +37,7 @@ struct StreamRates {
 struct StreamCosts {
     double faults = 0, frames_sent = 0, frames_received = 0, messages_sent = 0;
     double cpu_us_home = 0, cpu_us_writer = 0;  // of the whole process
+    double cpu_us_loop = 0;                     // of that the thread that writes
     double read_ahead = 0, wasted = 0;          // pages fetched ahead, and those never used
 };
 
