@@ -1,0 +1,247 @@
+#include "dpdk_transport/port_fabric.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace vsmp::fabric {
+namespace {
+
+// While a port takes no frames: when to try again.
+constexpr Duration kRetryTransmit = std::chrono::microseconds(100);
+// Frames to one peer before the next peer has its turn.
+constexpr std::size_t kTurn = 8;
+
+void count(NotOurs why, DropCounters& drops) {
+    switch (why) {
+        case NotOurs::other_ethertype:
+            ++drops.other_traffic;
+            return;
+        case NotOurs::other_guest:
+            ++drops.other_guest;
+            return;
+        case NotOurs::other_cluster:
+            ++drops.other_cluster;
+            return;
+        case NotOurs::other_destination:
+            ++drops.other_destination;
+            return;
+        case NotOurs::malformed:
+            ++drops.malformed;
+            return;
+        case NotOurs::damaged:
+            ++drops.damaged;
+            return;
+        case NotOurs::unprotected:
+            ++drops.unprotected;
+            return;
+    }
+}
+
+}  // namespace
+
+PortFabric::PortFabric(const FabricOptions& options, std::vector<std::unique_ptr<Port>> ports,
+                       std::unique_ptr<FrameSealer> sealer, UniqueFd epoll)
+    : timing_(options.timing),
+      context_{.guest = options.guest,
+               .self = options.self,
+               .node_count = options.node_count,
+               .vlan = options.vlan,
+               .cluster = options.cluster,
+               .integrity = sealer ? Integrity::sealed : options.integrity,
+               .seal_overhead = sealer ? sealer->overhead() : 0},
+      ports_(std::move(ports)),
+      sealer_(std::move(sealer)),
+      epoll_(std::move(epoll)),
+      credit_(options.receive_capacity, options.node_count, options.node_count - 1,
+              options.timing.window) {
+    paths_.mtus.clear();
+    for (const auto& port : ports_) paths_.mtus.push_back(port->mtu());
+    paths_.seal_overhead = context_.seal_overhead;
+    paths_.credit = credit_.share();
+    // What is sealed is copied on its way through the cipher.
+    if (!sealer_) paths_.store = ports_.front()->frame_store();
+    for (const auto& port : ports_) own_macs_.push_back(port->mac());
+    peers_.reserve(options.node_count);
+    for (std::size_t i = 0; i < options.node_count; ++i)
+        peers_.emplace_back(make_link({.self = options.self,
+                                       .peer = NodeId{static_cast<std::uint8_t>(i)},
+                                       .incarnation = LinkIncarnation{options.incarnation}}),
+                            ports_.size());
+    for (Peer& peer : peers_) std::ranges::fill(peer.macs, kBroadcastMac);
+}
+
+void PortFabric::receive_frame(std::size_t port, ByteView frame, Instant now,
+                               const Deliver& deliver) {
+    const DecodeResult result = decode_frame(context_, frame);
+    if (const auto* foreign = std::get_if<ForeignVersion>(&result)) {
+        ++drops_.other_version;
+        peer(foreign->from).link.receive_foreign(foreign->version);
+        return;
+    }
+    if (const auto* why = std::get_if<NotOurs>(&result)) return count(*why, drops_);
+    const auto* decoded = std::get_if<DecodedFrame>(&result);
+    const MacAddress& to = decoded->destination;
+    if (to != kBroadcastMac && to != own_macs_[port]) {
+        ++drops_.other_destination;
+        return;
+    }
+    const NodeId from = decoded->header.from;
+    Peer& sender = peer(from);
+    ++sender.traffic[port].frames_received;
+    sender.traffic[port].bytes_received += frame.size();
+    ByteView payload = decoded->payload;
+    if (sealer_) {
+        const auto opened = sealer_->open(from, decoded->authenticated, payload);
+        if (!opened) {
+            ++sender.not_authentic;
+            return;
+        }
+        payload = *opened;
+    }
+    // Fixed once it was met there: a stray frame must not lead the link astray.
+    if (!sender.link.path(port).known()) sender.macs[port] = decoded->source;
+    sender.link.receive(
+        port, decoded->header, payload, now,
+        [&](Channel channel, ByteView message) { deliver(from, channel, message); });
+}
+
+ByteView PortFabric::sealed(const FrameHeader& header, ByteView encoded, ByteView payload) {
+    sealed_.resize(payload.size() + context_.seal_overhead);
+    sealer_->seal(header.to, encoded.last(kMtuOverhead), payload, sealed_);
+    return sealed_;
+}
+
+// Straight from where the message lies if the port lets it, else as a copy.
+bool PortFabric::queue_bytes(const Link::Outgoing& outgoing, ByteView header) {
+    Port& port = *ports_[outgoing.path];
+    if (outgoing.kept != nullptr) {
+        switch (port.queue_kept(*outgoing.kept, header, outgoing.payload.size())) {
+            case Port::Kept::queued:
+                return true;
+            case Port::Kept::full:
+                return false;
+            case Port::Kept::copy_needed:
+                break;
+        }
+    }
+    return port.queue(header, outgoing.payload);
+}
+
+bool PortFabric::queue_frame(Peer& peer, const Link::Outgoing& outgoing) {
+    const FrameHeader& header = outgoing.header;
+    const bool to_all = header.kind == FrameKind::hello;
+    std::array<std::byte, kMaxHeaderSize> buffer;
+    ByteWriter encoded{buffer};
+    encode_frame(context_, to_all ? kBroadcastMac : peer.macs[outgoing.path],
+                 own_macs_[outgoing.path], header, outgoing.payload, encoded);
+    const bool queued =
+        sealer_ ? ports_[outgoing.path]->queue(encoded.written(),
+                                               sealed(header, encoded.written(), outgoing.payload))
+                : queue_bytes(outgoing, encoded.written());
+    if (!queued) return false;
+    Peer::Traffic& traffic = peer.traffic[outgoing.path];
+    ++traffic.frames_sent;
+    traffic.bytes_sent += encoded.size() + outgoing.payload.size() + context_.seal_overhead;
+    return true;
+}
+
+std::span<std::byte> PortFabric::compose() {
+    if (!composed_ && paths_.store != nullptr) composed_ = KeptFrame{*paths_.store};
+    if (composed_) return {composed_.payload(), kMaxPayload};
+    return Fabric::compose();
+}
+
+void PortFabric::send_composed(NodeId to, Channel channel, std::size_t size) {
+    if (composed_ && size >= kWorthKeeping)
+        peer(to).link.send(channel, std::move(composed_), size);
+    else if (composed_)  // which serves the next message
+        peer(to).link.send(channel, ByteView{composed_.payload(), size}, {});
+    else
+        Fabric::send_composed(to, channel, size);
+}
+
+// False: nothing more to send, as far as the ports take it.
+bool PortFabric::give_turn(Peer& peer, Instant now) {
+    for (std::size_t sent = 0; sent < kTurn;) {
+        const Link::Outgoing* outgoing = peer.link.next(now, full_ports_);
+        if (outgoing == nullptr) return false;
+        if (queue_frame(peer, *outgoing)) {
+            peer.link.transmitted(now);
+            ++sent;
+        } else {
+            full_ports_ |= PathMask{1} << outgoing->path;
+        }
+    }
+    return true;
+}
+
+void PortFabric::transmit(Instant now) {
+    bool busy = retry_at_.has_value();
+    for (std::size_t i = 0; i < peers_.size(); ++i) {
+        if (!is_peer(i)) continue;
+        Link& link = peers_[i].link;
+        if (link.rests(now)) continue;
+        busy = true;
+        link.tick(now);
+        if (link.owes_acknowledgement()) link.grant(credit_.grant(i, link.granted()));
+    }
+    if (!busy) return;
+    retry_at_.reset();
+    full_ports_ = 0;
+    for (bool more = true; more;) {
+        more = false;
+        for (std::size_t i = 0; i < peers_.size(); ++i) {
+            const std::size_t index = (first_turn_ + i) % peers_.size();
+            if (is_peer(index)) more = give_turn(peers_[index], now) || more;
+        }
+    }
+    first_turn_ = (first_turn_ + 1) % peers_.size();
+    for (auto& port : ports_)
+        if (!port->flush()) retry_at_ = now + kRetryTransmit;
+    if (full_ports_ != 0) retry_at_ = now + kRetryTransmit;
+}
+
+bool PortFabric::poll(Instant now, const Deliver& deliver) {
+    std::size_t received = 0;
+    for (std::size_t i = 0; i < ports_.size(); ++i)
+        received +=
+            ports_[i]->receive([&](ByteView frame) { receive_frame(i, frame, now, deliver); });
+    transmit(now);
+    return received > 0;
+}
+
+std::optional<Instant> PortFabric::next_deadline() const {
+    if (retry_at_) return retry_at_;
+    std::optional<Instant> next;
+    for (std::size_t i = 0; i < peers_.size(); ++i) {
+        if (!is_peer(i)) continue;
+        const auto deadline = peers_[i].link.next_deadline();
+        if (deadline && (!next || *deadline < *next)) next = deadline;
+    }
+    return next;
+}
+
+bool PortFabric::arm_wakeup() {
+    for (std::size_t i = 0; i < ports_.size(); ++i) {
+        if (ports_[i]->arm_wakeup()) continue;
+        for (std::size_t j = 0; j <= i; ++j) ports_[j]->disarm_wakeup();
+        return false;
+    }
+    return true;
+}
+
+void PortFabric::reconnect(NodeId id) {
+    Peer& at = peer(id);
+    if (at.link.state() != PeerState::lost) return;
+    at.before += at.link.counters();
+    LinkIdentity identity = at.link.identity();
+    std::uint32_t incarnation = identity.incarnation.value() + 1;
+    if (incarnation == 0) incarnation = 1;
+    identity.incarnation = LinkIncarnation{incarnation};
+    identity.former = at.link.peer_incarnation();
+    at.link = make_link(identity);
+    std::ranges::fill(at.macs, kBroadcastMac);
+    credit_.release(id.value());
+}
+
+}  // namespace vsmp::fabric
