@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "locality_ml/bin/compare.hpp"
+#include "locality_ml/bin/explain.hpp"
 #include "locality_ml/bin/hot_pages.hpp"
 #include "locality_ml/bin/plot.hpp"
 #include "locality_ml/policies.hpp"
@@ -128,6 +129,17 @@ Result<void> pages(const Options& options) {
     return {};
 }
 
+Result<void> explain(const Options& options) {
+    std::vector<std::vector<std::byte>> files;
+    for (const std::string& name : options.files) {
+        VSMP_TRY_ASSIGN(std::vector<std::byte> bytes, read_file(name));
+        files.push_back(std::move(bytes));
+    }
+    VSMP_TRY_ASSIGN(const std::string text, explain_run({files.begin(), files.end()}));
+    std::fputs(text.c_str(), stdout);
+    return {};
+}
+
 Result<void> plot(const Options& options) {
     if (!options.files.empty()) {
         VSMP_TRY_ASSIGN(const RecordedRun run, read_runs(options.files));
@@ -158,6 +170,8 @@ int main(int argc, char** argv) {
     comparing->add_flag("--json", options.json, "for programs");
     comparing->add_option("TRACE", options.files,
                           "of all nodes of one run, instead of simulations");
+    auto* explaining = app.add_subcommand("explain", "a recorded run, each step and why, as text");
+    explaining->add_option("TRACE", options.files, "of all nodes of one run")->required();
     auto* counting = app.add_subcommand(
         "pages",
         "remote faults by page: lines PAGE (hexadecimal) FAULTS WRITES, the hottest first");
@@ -171,11 +185,12 @@ int main(int argc, char** argv) {
     plotting->add_option("TRACE", options.files, "of all nodes of one run, instead of simulations");
     CLI11_PARSE(app, argc, argv);
 
-    const auto done = *recording   ? record(options)
-                      : *replaying ? replay_files(options)
-                      : *comparing ? compare(options)
-                      : *counting  ? pages(options)
-                                   : plot(options);
+    const auto done = *recording    ? record(options)
+                      : *replaying  ? replay_files(options)
+                      : *comparing  ? compare(options)
+                      : *explaining ? explain(options)
+                      : *counting   ? pages(options)
+                                    : plot(options);
     if (done) return 0;
     std::fprintf(stderr, "vsmp-locality: %s\n", done.error().message.c_str());
     return 1;

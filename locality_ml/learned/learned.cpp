@@ -7,10 +7,12 @@ namespace vsmp::locality {
 namespace {
 
 constexpr float kTrialShips = 64;
+// After so many ships that were in vain, times four for each.
+constexpr float kRetrialShips = 4;
 constexpr float kLeastFaults = 2;  // that a ship to the unknown needs
 constexpr float kFightPatience = 4;
 constexpr float kCrowded = 0.75F;
-constexpr float kColdPatienceUs = 100'000;
+constexpr float kColdPatience = 0.4F;  // of kLongUs
 
 }  // namespace
 
@@ -48,9 +50,10 @@ bool Learned::tries(VcpuRecord& v, const Weighed& w) const {
 }
 
 float Learned::trial_price(const VcpuRecord& v, NodeId to) const {
-    const int failures = static_cast<int>(v.memory.situations.node(to).failures);
-    return kTrialShips * static_cast<float>(1 << 2 * std::clamp(failures, 0, kMaxFailures)) *
-           costs_.ship(to);
+    const int failures =
+        std::clamp(static_cast<int>(v.memory.situations.node(to).failures), 0, kMaxFailures);
+    if (failures == 0) return kTrialShips * costs_.ship(to);
+    return kRetrialShips * static_cast<float>(1 << 2 * failures) * costs_.ship(to);
 }
 
 Decision Learned::decide(const RemoteFault& fault) {
@@ -81,7 +84,7 @@ Decision Learned::decide(const RemoteFault& fault) {
             evidence = kMostLostUs;
         // Pages that are new to it come once. To share a CPU goes on.
         const bool crowds = w.share_there < kCrowded * w.share_here;
-        if (crowds && v.refaults < kColdRefaults && v.memory.lost_us < kColdPatienceUs)
+        if (crowds && v.refaults < kColdRefaults && v.lately.stall() < kColdPatience * kLongUs)
             evidence = kMostLostUs;
         if (lost < evidence || (w.known < 1 && v.burst_faults < kLeastFaults)) {
             why = "it has not lost enough yet to the node to say";
@@ -91,7 +94,11 @@ Decision Learned::decide(const RemoteFault& fault) {
                                                                : ShipReason::predicted_set;
             if (v.on_trial && w.to == v.came_from_node) return go_back(v, fault, w);
             tell(v, fault, w, "it will wait less there");
-            return ship(v, w, reason, w.known < 1 ? Aim::trial : Aim::gain, fault.now);
+            const Outcome& there = v.memory.situations.node(w.to);
+            const bool was_good =
+                there.count > 0 && there.failures == 0 && there.stall < kMuchLess * w.guess_stay;
+            const Aim aim = was_good ? Aim::gain : Aim::trial;
+            return ship(v, w, reason, aim, fault.now);
         } else if (tries(v, w)) {
             tell(v, fault, w, "to learn what comes of it");
             return ship(v, w, ShipReason::owner, Aim::trial, fault.now);

@@ -9,8 +9,9 @@
 //   credit     one ship per kCreditEvery, with a burst; a ship that won what it cost is free
 //   fights     of two nodes that want the same pages, the higher moves, the lower waits
 //   trials     a ship against the estimate, to learn, needs kTrialShips times as much lost as it
-//              costs, and four times as much again after each that did not help; if it is no better
-//              there, the vCPU goes back to the pages that it has here already
+//              costs; after one that did not help any does, and four times as much again after
+//              each; if it is no better there, the vCPU goes back to the pages that it has here
+//              already
 #pragma once
 
 #include "locality_ml/learned/vcpu_record.hpp"
@@ -20,7 +21,7 @@ namespace vsmp::locality {
 
 inline constexpr float kMaxCredit = 8;         // ships
 inline constexpr float kColdRefaults = 0.25F;  // of its faults; with fewer, its pages are new to it
-inline constexpr int kMaxFailures = 5;         // that make a trial dearer
+inline constexpr int kMaxFailures = 7;         // that make a trial dearer
 inline constexpr int kMaxSpreadDoublings = 6;
 inline constexpr float kMostLostUs = 100e6F;
 

@@ -12,7 +12,7 @@ constexpr float kInitialCredit = 4;
 constexpr float kPhaseJump = 0.4F;
 constexpr float kHalf = 0.5F;   // as much waiting; more is chance
 constexpr float kBurstGap = 4;  // fetches; who runs for longer between two faults does well
-constexpr float kWaitedMemoryUs = 2'000'000;
+constexpr float kFoughtMemoryUs = 2'000'000;
 // A vCPU sent away that meets only pages new to the node gets so many times longer.
 constexpr int kInvestment = 4;
 
@@ -27,7 +27,9 @@ void Learned::start_memory(VcpuMemory& memory) {
 
 void Learned::wait(VcpuRecord& v, NodeId node, float us) {
     v.recent.waited(node, us);
+    v.ticks.waited(node, us);
     v.slow.waited(node, us);
+    v.lately.waited(node, us);
     v.burst.waited(node, us);
     v.stalled_us += us;
     v.elapsed_us += us;
@@ -36,7 +38,9 @@ void Learned::wait(VcpuRecord& v, NodeId node, float us) {
 
 void Learned::run(VcpuRecord& v, float us) {
     v.recent.ran(us);
+    v.ticks.ran(us);
     v.slow.ran(us);
+    v.lately.ran(us);
     v.burst.ran(us);
     v.elapsed_us += us;
 }
@@ -54,8 +58,9 @@ void Learned::account(VcpuRecord& v, Instant now) {
         run(v, (us - waking) * v.busy);  // an idle vCPU neither runs nor waits
     }
     VcpuMemory& m = v.memory;
-    m.waited = std::max(m.waited / (1 + us / kWaitedMemoryUs),
-                        v.slow.elapsed() > kSlowUs / 8 ? v.slow.stall() / v.slow.elapsed() : 0);
+    m.fought /= 1 + us / kFoughtMemoryUs;
+    if (v.is_fighting() && v.slow.elapsed() > kSlowUs / 8)
+        m.fought = std::max(m.fought, v.slow.stall() / v.slow.elapsed());
     m.ship_credit = std::min(m.ship_credit + us / kCreditEveryUs, kMaxCredit);
 }
 
@@ -223,7 +228,9 @@ void Learned::on(const Arrived& arrived) {
     v.leaving.reset();
     v.pending_stay.reset();
     v.recent.reset();
+    v.ticks.reset();
     v.slow.reset();
+    v.lately.reset();
     v.burst.reset();
     v.burst_faults = 0;
     v.page_came.reset();

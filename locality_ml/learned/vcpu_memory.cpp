@@ -62,7 +62,7 @@ void rest(Codec& codec, M& memory) {
     codec(memory.explored);
     codec(memory.phases);
     codec(memory.failed_spreads);
-    codec(memory.waited);
+    codec(memory.fought);
 }
 
 void encode_model(const LinearModel& model, Writer& codec) {

@@ -33,7 +33,7 @@ struct VcpuMemory {
     float lost_us = 0;      // waited since it was last shipped; see Learned::tries()
     std::uint32_t ships = 0, explored = 0, phases = 0;
     std::uint8_t failed_spreads = 0;
-    float waited = 0;  // share of its time, for pages that others held: the most, fading
+    float fought = 0;  // share of its time that it waited while it fought: the most, fading
 };
 
 void encode(const VcpuMemory& memory, ByteWriter& to);

@@ -13,6 +13,8 @@ namespace vsmp::locality {
 inline constexpr float kRecentUs = 2'000;
 inline constexpr float kSlowUs = 50'000;
 inline constexpr float kBurstUs = 20'000;
+inline constexpr float kTickUs = 10'000;
+inline constexpr float kLongUs = 1e6F;
 
 // A decision to stay, to be judged a while later.
 struct PendingStay {
@@ -30,10 +32,14 @@ struct Settling {
 
 struct VcpuRecord {
     explicit VcpuRecord(std::size_t nodes)
-        : recent(nodes, kRecentUs), slow(nodes, kSlowUs), burst(nodes, kBurstUs) {}
+        : recent(nodes, kRecentUs),
+          ticks(nodes, kTickUs),
+          slow(nodes, kSlowUs),
+          lately(nodes, kLongUs),
+          burst(nodes, kBurstUs) {}
 
     VcpuMemory memory;
-    StallMeter recent, slow;
+    StallMeter recent, ticks, slow, lately;
     StallMeter burst;  // since it began to fault after having run well
     float burst_faults = 0;
     Prefetcher prefetcher;

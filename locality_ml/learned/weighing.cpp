@@ -29,6 +29,16 @@ float Weighing::share_at(NodeId node) const {
     return std::min(1.0F, there.cpus / std::max(there.runnable + 1, 1.0F));
 }
 
+// To share a CPU lasts, since place() takes its time: what it waits in a burst is no reason for it,
+// unless it is known to fight, and then what it waited since the loads were told.
+float Weighing::lasting_stall(const VcpuRecord& v, float fetch) {
+    const auto share = [&](const StallMeter& meter, float window) {
+        return (meter.stall() + fetch) / std::max(meter.elapsed() + fetch, window);
+    };
+    const float slow = share(v.slow, kSlowUs), tick = share(v.ticks, kTickUs);
+    return slow + std::min(2 * v.memory.fought, 1.0F) * std::max(tick - slow, 0.0F);
+}
+
 Weighed Weighing::ship(const VcpuRecord& v, const RemoteFault& fault, NodeId to) const {
     Weighed w{.to = to, .key = situation_key(fault.code, fault.page, to), .x = {}};
     // The fault at hand is part of what it has lost already.
@@ -43,8 +53,12 @@ Weighed Weighing::ship(const VcpuRecord& v, const RemoteFault& fault, NodeId to)
     const Shares recent = shares(v.recent), burst = shares(v.burst);
     float trust = burst.all > recent.all ? 1 - 2 / (v.burst_faults + 1) : 0;
     if (v.goes_on && burst.all > recent.all) trust = std::max(trust, kTrustOnItsWay);
-    const float all = recent.all + trust * (burst.all - recent.all);
+    float all = recent.all + trust * (burst.all - recent.all);
     const float for_node = recent.for_node + trust * (burst.for_node - recent.for_node);
+    w.share_here = share_here();
+    // A load is a reason not to go. A reason to go it is for place() only, which takes its time.
+    w.share_there = std::min(share_at(to), w.share_here);
+    if (w.share_there < w.share_here) all = std::min(all, lasting_stall(v, fetch));
     // Never tried: what it runs on stays here and would have to be fetched there, and what it
     // waits for from third nodes it waits for there too.
     // On its way through memory, what lies behind it does not matter.
@@ -72,9 +86,6 @@ Weighed Weighing::ship(const VcpuRecord& v, const RemoteFault& fault, NodeId to)
     const float ship = costs_.ship(to);
     if (w.useful_us == 0) w.useful_us = costs_.horizon_us(to);
     w.useful_us = std::min(w.useful_us, kMaxUsefulUs);
-    w.share_here = share_here();
-    // A load is a reason not to go. A reason to go it is for place() only, which takes its time.
-    w.share_there = std::min(share_at(to), w.share_here);
     w.x = features(v, fault, w);
     w.stall_there = clamp01(w.guess_go + v.memory.go.predict(w.x));
     w.stall_here = clamp01(w.guess_stay + v.memory.stay.predict(w.x));
@@ -123,7 +134,7 @@ std::optional<Weighed> Weighing::spread(const VcpuRecord& v, const Activity& act
         Weighed w{.to = to, .key = situation_key(activity.code, PageNumber{0}, to), .x = {}};
         const Outcome* before = v.memory.situations.find(w.key);
         // What it waited while others had its pages it would wait again.
-        w.guess_go = std::max(before && before->count > 0 ? before->stall : 0.2F, v.memory.waited);
+        w.guess_go = std::max(before && before->count > 0 ? before->stall : 0.2F, v.memory.fought);
         w.guess_stay = waits;
         w.stall_here = waits;
         w.stall_there = w.guess_go;

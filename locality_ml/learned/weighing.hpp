@@ -55,6 +55,7 @@ class Weighing {
 
   private:
     Features features(const VcpuRecord& v, const RemoteFault& fault, const Weighed& w) const;
+    static float lasting_stall(const VcpuRecord& v, float fetch);
     float share_here() const;
     float share_at(NodeId node) const;
 

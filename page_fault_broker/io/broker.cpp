@@ -66,7 +66,7 @@ void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Inst
     }
     fault_when_possible({fault.page, asked, Starved::Why::fault});
     if (remote) ask_for_companions(fault.page, claimant);
-    if (advice.request) ask_ahead(*advice.request);
+    if (advice.request) ask_ahead(*advice.request, fault.page);
     settle();
 }
 

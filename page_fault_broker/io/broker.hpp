@@ -151,7 +151,7 @@ class Broker : private coherence::MemoryKeeper {
     enum class Prefetched : std::uint8_t { asked, here_already, not_possible };
     Prefetched prefetch_one(PageNumber page, Access access, MapAhead map);
     void ask_for_companions(PageNumber of, coherence::Claimant claimant);
-    void ask_ahead(const coherence::ReadAhead::Request& request);
+    void ask_ahead(const coherence::ReadAhead::Request& request, PageNumber after);
     void fault_when_possible(const Starved& what);
     void send(NodeId to, coherence::Message message);
     ByteView put_contents(coherence::Message& message);

@@ -33,12 +33,19 @@ void Broker::ask_for_companions(PageNumber of, coherence::Claimant claimant) {
     }
 }
 
-void Broker::ask_ahead(const coherence::ReadAhead::Request& request) {
+// A page that is here to read is asked for to write only right behind the fault: it cannot be a
+// marker, so nothing else tells a scan that writes from writes all over the same pages, each of
+// which would take many pages away from their readers.
+void Broker::ask_ahead(const coherence::ReadAhead::Request& request, PageNumber after) {
+    const bool adjacent = request.first.value() == after.value() + 1;
     std::uint64_t count = 0;
     while (count < request.count && !(fabric_ && fabric_->congested())) {
         const PageNumber page{request.first.value() + count};
         const auto map = request.is_marker(page) ? MapAhead::on_touch : MapAhead::at_once;
-        const Prefetched what = prefetch_one(page, request.access, map);
+        const bool stays =
+            !adjacent && page.value() < table_.homes().page_count() && permits(page, Access::read);
+        const Prefetched what =
+            stays ? Prefetched::here_already : prefetch_one(page, request.access, map);
         if (what == Prefetched::not_possible) break;
         if (what == Prefetched::asked) ahead_ledger_.on_asked(page);
         ++count;

@@ -136,6 +136,8 @@ void Pilot::expire_probes(Instant now) {
 }
 
 void Pilot::on_wanted(PageNumber page, Access access, NodeId by, Instant now) {
+    // The guest has awoken, and others ask themselves how busy this node is.
+    if (policy_->places()) tick_due_ = std::min(tick_due_, now + kTick);
     policy_->observe(locality::Lost{page, access, by, now});
     if (access == Access::read) return;
     for (std::size_t i = 0; i < probes_.size(); ++i)

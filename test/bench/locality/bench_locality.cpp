@@ -47,10 +47,13 @@ bool wanted(const Settings& settings, const LoadFile& load) {
 
 void tell(unsigned round, const std::string& row, const std::string& policy,
           const LoadResult& result) {
-    std::fprintf(stderr, "round %u: %-15s %-13s %8.3f s %7llu fetches %5llu ships\n", round + 1,
+    std::fprintf(stderr, "round %u: %-15s %-13s %8.3f s %7llu fetches %5llu ships", round + 1,
                  row.c_str(), policy.c_str(), result.seconds,
                  static_cast<unsigned long long>(result.fetches),
                  static_cast<unsigned long long>(result.ships));
+    if (result.by_kind.size() > 1)
+        for (const double seconds : result.by_kind) std::fprintf(stderr, " %.3f s", seconds);
+    std::fputc('\n', stderr);
 }
 
 // One run and its traces, which are replayed: the same policy must decide the same.

@@ -294,7 +294,8 @@ Result<LoadResult> RunningLoad::measure() {
         if (load_.quota[kind] == 0) continue;
         if (kind >= kKinds || rate[kind] == 0)
             return Error{fmt::format("no work of kind {} was done", kind)};
-        result.seconds += load_.quota[kind] / rate[kind];
+        result.by_kind.push_back(load_.quota[kind] / rate[kind]);
+        result.seconds += result.by_kind.back();
     }
     ControlRequest stop;
     stop.mutable_stop();

@@ -26,7 +26,8 @@ struct LoadPhase {
 };
 
 struct LoadResult {
-    double seconds = 0;  // for the load's quota
+    double seconds = 0;           // for the load's quota
+    std::vector<double> by_kind;  // the same, by kind of work
     // Of all nodes, while the work was done.
     std::uint64_t fetches = 0;  // pages and permissions obtained from another node
     std::uint64_t ships = 0;
