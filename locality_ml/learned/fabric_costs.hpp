@@ -10,7 +10,11 @@ namespace vsmp::locality {
 
 // A ship is judged after so many ships' cost, within bounds.
 inline constexpr float kHorizonShips = 16;
-inline constexpr float kMinHorizonUs = 1'000, kMaxHorizonUs = 20'000;
+inline constexpr float kMinHorizonUs = 1'000, kMaxHorizonUs = 100'000;
+// A vCPU that moves to an idle node needs about so many pages there before it runs undisturbed: its
+// page tables and stacks, the code, the kernel's records of it. It is not sent for less time.
+inline constexpr float kRunsOnPages = 256;
+inline constexpr float kLeastMovingInUs = 20'000;
 
 inline float to_us(Duration d) {
     return static_cast<float>(d.count()) * 1e-3F;
@@ -30,6 +34,11 @@ class FabricCosts {
 
     float horizon_us(NodeId to) const {
         return std::clamp(kHorizonShips * ship(to), kMinHorizonUs, kMaxHorizonUs);
+    }
+
+    // Until what it runs on has come after it from that node.
+    float moving_in_us(NodeId from) const {
+        return std::max(kLeastMovingInUs, kRunsOnPages * fetch(from));
     }
 
     void fetched(NodeId from, float us) { nodes_[from.value()].fetch.add(us); }

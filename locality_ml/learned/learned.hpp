@@ -24,6 +24,7 @@ inline constexpr float kColdRefaults = 0.25F;  // of its faults; with fewer, its
 inline constexpr int kMaxFailures = 7;         // that make a trial dearer
 inline constexpr int kMaxSpreadDoublings = 6;
 inline constexpr float kMostLostUs = 100e6F;
+inline constexpr int kSpreadProof = 5;  // times what moving in takes; who stays longer has settled
 
 class Learned final : public Policy {
   public:
@@ -75,6 +76,9 @@ class Learned final : public Policy {
     bool is_reachable(NodeId node) const { return loads_[node.value()].reach == Reach::reachable; }
     Ship go_back(VcpuRecord& v, const RemoteFault& fault, const Weighed& w);
     Ship ship(VcpuRecord& v, const Weighed& w, ShipReason reason, Aim aim, Instant now);
+    Duration moving_in(NodeId from) const {
+        return Duration{static_cast<std::int64_t>(costs_.moving_in_us(from) * 1e3F)};
+    }
     void note_gathering(Instant now);
     void close_stay(VcpuRecord& v, ShipReason reason, Instant now);
     void expect_stay(VcpuRecord& v, const Weighed& w, Instant now);
@@ -95,6 +99,7 @@ class Learned final : public Policy {
     int overloaded_ticks_ = 0;
     Instant may_spread_{};
     std::optional<Instant> spread_at_;  // from here or to here, the last one; none: it has failed
+    Duration spread_proof_{};           // after which it has not
     int spreads_failed_ = 0;
 };
 

@@ -74,9 +74,11 @@ void Learned::note_fault(VcpuRecord& v, const RemoteFault& fault) {
     ++v.burst_faults;
     v.recent.faulted(fault.access);
     std::uint32_t& seen = v.seen[fault.page.value() % v.seen.size()];
-    const auto mark = static_cast<std::uint32_t>(fault.page.value() + 1);
-    v.again = seen == mark ? 1.0F : 0.0F;
-    seen = mark;
+    // To write to a page that it could only read before is not to have lost it.
+    const auto to_read = static_cast<std::uint32_t>(2 * fault.page.value() + 2);
+    const bool writes = fault.access == Access::write;
+    v.again = seen == to_read + 1 || (seen == to_read && !writes) ? 1.0F : 0.0F;
+    seen = to_read + (writes ? 1 : 0);
     v.refaults += (v.again - v.refaults) / 8;
     const PageNumber before = std::exchange(v.previous, fault.page);
     v.goes_on =
@@ -244,8 +246,9 @@ void Learned::on(const Arrived& arrived) {
     if (v.came_by.tag == 0 || v.memory.pending.reason != ShipReason::spread)
         return note_gathering(arrived.now);
     spread_at_ = arrived.now;
-    const Duration stay =
-        kSpreadStay * (1 << std::min<int>(v.memory.failed_spreads, kMaxSpreadDoublings));
+    const Duration stay = moving_in(arrived.from) *
+                          (1 << std::min<int>(v.memory.failed_spreads, kMaxSpreadDoublings));
+    spread_proof_ = kSpreadProof * moving_in(arrived.from);
     v.stays_until += stay;
     v.invests_until += kInvestment * stay;
 }

@@ -9,7 +9,6 @@ namespace {
 constexpr float kOverload = 0.5F;  // runnable vCPUs above the CPUs
 constexpr int kOverloadTicks = 5;
 constexpr Duration kSpreadRest = std::chrono::milliseconds(20);
-constexpr Duration kSpreadProof = std::chrono::milliseconds(100);
 
 }  // namespace
 
@@ -33,6 +32,7 @@ Placement Learned::place(const Activity& activity) {
     if (!w) return Stay{};
     if (spread_at_ && spreads_failed_ > 0) --spreads_failed_;  // the last one has held
     spread_at_ = activity.now;
+    spread_proof_ = kSpreadProof * moving_in(w->to);
     may_spread_ = activity.now + kSpreadRest;
     overloaded_ticks_ = kOverloadTicks - 2;  // loads are old news until the next ones
     const RemoteFault none{.vcpu = activity.vcpu,
@@ -46,10 +46,10 @@ Placement Learned::place(const Activity& activity) {
 
 // A vCPU goes where its pages are soon after another was sent away from them, or came back.
 void Learned::note_gathering(Instant now) {
-    if (!spread_at_ || now - *spread_at_ > kSpreadProof) return;
+    if (!spread_at_ || now - *spread_at_ > spread_proof_) return;
     spread_at_.reset();
     spreads_failed_ = std::min(spreads_failed_ + 1, kMaxSpreadDoublings);
-    may_spread_ = now + kSpreadProof * (1 << spreads_failed_);
+    may_spread_ = now + spread_proof_ * (1 << spreads_failed_);
 }
 
 }  // namespace vsmp::locality

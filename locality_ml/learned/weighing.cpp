@@ -85,7 +85,7 @@ Weighed Weighing::ship(const VcpuRecord& v, const RemoteFault& fault, NodeId to)
     w.guess_go = sum / weight;
     const float ship = costs_.ship(to);
     if (w.useful_us == 0) w.useful_us = costs_.horizon_us(to);
-    w.useful_us = std::min(w.useful_us, kMaxUsefulUs);
+    w.useful_us = std::min(w.useful_us, std::max(kMaxUsefulUs, costs_.horizon_us(to)));
     w.x = features(v, fault, w);
     w.stall_there = clamp01(w.guess_go + v.memory.go.predict(w.x));
     w.stall_here = clamp01(w.guess_stay + v.memory.stay.predict(w.x));
@@ -140,7 +140,7 @@ std::optional<Weighed> Weighing::spread(const VcpuRecord& v, const Activity& act
         w.stall_there = w.guess_go;
         w.share_here = share_here();
         w.share_there = share_at(to);
-        w.useful_us = to_us(kSpreadStay);
+        w.useful_us = costs_.moving_in_us(to);
         w.gain_us = w.useful_us *
                         (w.share_there * (1 - w.stall_there) - w.share_here * (1 - w.stall_here)) -
                     kShipsPaid * costs_.ship(to);

@@ -22,7 +22,6 @@ using NodeLoads = std::array<NodeLoad, kMaxNodes>;
 inline constexpr float kLeastBetter = 0.1F;  // of the time; less is noise
 inline constexpr float kMuchLess = 0.7F;  // times; a vCPU that hardly runs waits as much anywhere
 inline constexpr float kMaxUsefulUs = 20'000;
-inline constexpr Duration kSpreadStay = std::chrono::milliseconds(20);
 
 inline float clamp01(float x) {
     return std::clamp(x, 0.0F, 1.0F);
