@@ -24,7 +24,6 @@ inline constexpr float kColdRefaults = 0.25F;  // of its faults; with fewer, its
 inline constexpr int kMaxFailures = 7;         // that make a trial dearer
 inline constexpr int kMaxSpreadDoublings = 6;
 inline constexpr float kMostLostUs = 100e6F;
-inline constexpr int kSpreadProof = 5;  // times what moving in takes; who stays longer has settled
 
 class Learned final : public Policy {
   public:
@@ -79,6 +78,9 @@ class Learned final : public Policy {
     Duration moving_in(NodeId from) const {
         return Duration{static_cast<std::int64_t>(costs_.moving_in_us(from) * 1e3F)};
     }
+    Duration proof_of_spread(NodeId to) const;
+    bool may_be_sent_away(const VcpuRecord& v, Instant now) const;
+    bool another_suits_better(const VcpuRecord& v, Instant now) const;
     void note_gathering(Instant now);
     void close_stay(VcpuRecord& v, ShipReason reason, Instant now);
     void expect_stay(VcpuRecord& v, const Weighed& w, Instant now);

@@ -248,7 +248,7 @@ void Learned::on(const Arrived& arrived) {
     spread_at_ = arrived.now;
     const Duration stay = moving_in(arrived.from) *
                           (1 << std::min<int>(v.memory.failed_spreads, kMaxSpreadDoublings));
-    spread_proof_ = kSpreadProof * moving_in(arrived.from);
+    spread_proof_ = proof_of_spread(arrived.from);
     v.stays_until += stay;
     v.invests_until += kInvestment * stay;
 }

@@ -9,6 +9,8 @@ namespace {
 constexpr float kOverload = 0.5F;  // runnable vCPUs above the CPUs
 constexpr int kOverloadTicks = 5;
 constexpr Duration kSpreadRest = std::chrono::milliseconds(20);
+constexpr Duration kSpreadProof = std::chrono::milliseconds(100);
+constexpr Duration kLately = std::chrono::milliseconds(50);  // some calls of place()
 
 }  // namespace
 
@@ -19,20 +21,44 @@ void Learned::on_loads(std::span<const NodeLoad> loads, Instant) {
     overloaded_ticks_ = here.runnable > here.cpus + kOverload ? overloaded_ticks_ + 1 : 0;
 }
 
+// Who stays for so long has settled.
+Duration Learned::proof_of_spread(NodeId to) const {
+    return std::max(kSpreadProof, moving_in(to));
+}
+
+bool Learned::may_be_sent_away(const VcpuRecord& v, Instant now) const {
+    return v.busy >= 0.5F && now >= v.stays_until && !v.leaving && v.memory.ship_credit >= 1;
+}
+
+// Who came back before will come back again. And an operating system leaves to its first CPU what
+// it does for all, such as keeping time.
+bool Learned::another_suits_better(const VcpuRecord& v, Instant now) const {
+    const auto suits_better = [&](const VcpuRecord& other) {
+        if (&other == &v || now - other.looked_at > kLately || !may_be_sent_away(other, now) ||
+            !weighing_.spread(other, now))
+            return false;
+        if (other.memory.failed_spreads != v.memory.failed_spreads)
+            return other.memory.failed_spreads < v.memory.failed_spreads;
+        return &other > &v;
+    };
+    return std::ranges::any_of(vcpus_, suits_better);
+}
+
 Placement Learned::place(const Activity& activity) {
     VcpuRecord& v = record(activity.vcpu);
     account(v, activity.now);
     v.busy = std::clamp(activity.busy, 0.02F, 1.0F);
+    v.looked_at = activity.now;
     judge(v, activity.now);
     // At boot vCPUs are busy in turns: the host is not overloaded for long, and all stay together.
-    if (overloaded_ticks_ < kOverloadTicks || activity.busy < 0.5F || activity.now < may_spread_ ||
-        activity.now < v.stays_until || v.leaving || v.memory.ship_credit < 1)
+    if (overloaded_ticks_ < kOverloadTicks || activity.now < may_spread_ ||
+        !may_be_sent_away(v, activity.now) || another_suits_better(v, activity.now))
         return Stay{};
-    const auto w = weighing_.spread(v, activity);
+    const auto w = weighing_.spread(v, activity.now, activity.code);
     if (!w) return Stay{};
     if (spread_at_ && spreads_failed_ > 0) --spreads_failed_;  // the last one has held
     spread_at_ = activity.now;
-    spread_proof_ = kSpreadProof * moving_in(w->to);
+    spread_proof_ = proof_of_spread(w->to);
     may_spread_ = activity.now + kSpreadRest;
     overloaded_ticks_ = kOverloadTicks - 2;  // loads are old news until the next ones
     const RemoteFault none{.vcpu = activity.vcpu,

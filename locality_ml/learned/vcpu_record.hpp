@@ -51,6 +51,7 @@ struct VcpuRecord {
     NodeId came_from;                      // that page
     Instant wakes{};                       // after it, about
     float busy = 1;                        // see Activity
+    Instant looked_at{};                   // by place(); not lately: it is elsewhere
     float stalled_us = 0, elapsed_us = 0;  // since it arrived
 
     std::optional<Instant> arrived;  // none: it was here from the start

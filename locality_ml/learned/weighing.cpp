@@ -125,14 +125,16 @@ Features Weighing::features(const VcpuRecord& v, const RemoteFault& fault, const
     return x;
 }
 
-std::optional<Weighed> Weighing::spread(const VcpuRecord& v, const Activity& activity) const {
+std::optional<Weighed> Weighing::spread(const VcpuRecord& v, Instant now, CodeAddress code) const {
     std::optional<Weighed> best;
     const float waits = v.slow.elapsed() > 0 ? v.slow.stall() / v.slow.elapsed() : 0;
     for (std::size_t i = 0; i < setup_.node_count; ++i) {
         const NodeId to{static_cast<std::uint8_t>(i)};
         if (to == setup_.self || loads_[i].reach == Reach::unreachable) continue;
-        Weighed w{.to = to, .key = situation_key(activity.code, PageNumber{0}, to), .x = {}};
+        Weighed w{.to = to, .key = situation_key(code, PageNumber{0}, to), .x = {}};
         const Outcome* before = v.memory.situations.find(w.key);
+        // Who has needed nothing for long does other work than when it was sent away before.
+        if (to_us(now - v.runs_since) > kLongUs) before = nullptr;
         // What it waited while others had its pages it would wait again.
         w.guess_go = std::max(before && before->count > 0 ? before->stall : 0.2F, v.memory.fought);
         w.guess_stay = waits;

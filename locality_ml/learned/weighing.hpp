@@ -50,7 +50,7 @@ class Weighing {
     // After that fault, before the page came.
     Weighed ship(const VcpuRecord& v, const RemoteFault& fault, NodeId to) const;
     // The node, if any, where a vCPU that has its data to itself would get more of a CPU.
-    std::optional<Weighed> spread(const VcpuRecord& v, const Activity& activity) const;
+    std::optional<Weighed> spread(const VcpuRecord& v, Instant now, CodeAddress code = {}) const;
 
   private:
     Features features(const VcpuRecord& v, const RemoteFault& fault, const Weighed& w) const;
