@@ -3,13 +3,8 @@
 namespace vsmp::coherence {
 namespace {
 
-// A page's word: 0 for a page nobody has asked for.
-constexpr std::uint32_t kPermissionMask = 3;  // difference to initial_local_page()
-constexpr std::uint32_t kSource = 1u << 2;
-constexpr std::uint32_t kMoving = 1u << 3;  // the rest is in local_rest_
-
 constexpr std::uint8_t kIsShared = 1;
-constexpr std::uint8_t kHomeMoving = 2;  // the whole entry is in home_rest_
+constexpr std::uint8_t kHomeMoving = 2;  // the whole entry is in moving_home_
 
 }  // namespace
 
@@ -29,48 +24,40 @@ PageTable::PageTable(NodeId self, HomeMap homes)
       words_(zeroed<std::uint32_t>(homes_.page_count())),
       entries_(zeroed<HomeEntry>(home_pages_)) {}
 
-std::uint32_t& PageTable::word(PageNumber page) const {
-    VSMP_CHECK(page.value() < homes_.page_count(), "page beyond guest RAM");
-    return words_[page.value()];
-}
-
 PageTable::HomeEntry& PageTable::entry(PageNumber page) const {
     VSMP_CHECK(is_home(page), "the directory of another node");
     return entries_[page.value() - first_home_];
 }
 
-Permission PageTable::permission(PageNumber page) const {
-    const auto initial =
-        static_cast<std::uint32_t>(is_home(page) ? Permission::exclusive : Permission::none);
-    return static_cast<Permission>((word(page) & kPermissionMask) ^ initial);
-}
-
 LocalPage PageTable::local(PageNumber page) const {
     const std::uint32_t bits = word(page);
-    if (bits & kMoving) return local_rest_.at(page);
-    return {.permission = permission(page), .source = (bits & kSource) != 0};
+    if (bits & kMoving) return moving_local_.at(bits >> kSlotShift);
+    return {.permission = permission_in(bits, page), .source = (bits & kSource) != 0};
 }
 
 void PageTable::set_local(PageNumber page, const LocalPage& state) {
     const LocalPage at_rest{.permission = state.permission, .source = state.source};
-    const auto initial =
-        static_cast<std::uint32_t>(is_home(page) ? Permission::exclusive : Permission::none);
-    std::uint32_t& bits = word(page);
-    const bool was_moving = (bits & kMoving) != 0;
-    bits &= ~(kPermissionMask | kSource | kMoving);
-    bits |= static_cast<std::uint32_t>(state.permission) ^ initial;
+    std::uint32_t& word_of_page = word(page);
+    std::uint32_t bits = word_of_page & ~(kPermissionMask | kSource);
+    bits |= static_cast<std::uint32_t>(state.permission) ^ initial_permission(page);
     if (state.source) bits |= kSource;
-    if (state != at_rest) {
-        bits |= kMoving;
-        local_rest_[page] = state;
-    } else if (was_moving) {
-        local_rest_.erase(page);
+    const bool moves = state != at_rest;
+    if (moves && (bits & kMoving)) {
+        moving_local_.at(bits >> kSlotShift) = state;
+    } else if (moves) {
+        const std::uint32_t slot = moving_local_.add(state);
+        VSMP_CHECK(slot <= ~std::uint32_t{0} >> kSlotShift, "too many pages move at once");
+        bits |= kMoving | slot << kSlotShift;
+    } else if (bits & kMoving) {
+        moving_local_.remove(bits >> kSlotShift);
+        bits &= (1u << kSlotShift) - 1 - kMoving;
     }
+    word_of_page = bits;
 }
 
 HomePage PageTable::home(PageNumber page) const {
     const HomeEntry& e = entry(page);
-    if (e.flags & kHomeMoving) return home_rest_.at(page);
+    if (e.flags & kHomeMoving) return moving_home_.at(e.sharers[0]);
     HomePage state = initial_home_page(self_);
     state.sharers ^= e.sharers[0] | std::uint64_t{e.sharers[1]} << 32;
     state.owner = static_cast<std::uint8_t>(state.owner ^ e.owner);
@@ -83,23 +70,21 @@ void PageTable::set_home(PageNumber page, const HomePage& state) {
     HomeEntry& e = entry(page);
     const bool was_moving = (e.flags & kHomeMoving) != 0;
     if (state.busy) {  // who waits, waits for somebody
-        e.flags |= kHomeMoving;
-        home_rest_[page] = state;
+        if (was_moving) {
+            moving_home_.at(e.sharers[0]) = state;
+        } else {
+            e.flags |= kHomeMoving;
+            e.sharers[0] = moving_home_.add(state);
+        }
         return;
     }
+    if (was_moving) moving_home_.remove(e.sharers[0]);
     const HomePage initial = initial_home_page(self_);
     const std::uint64_t sharers = state.sharers ^ initial.sharers;
     e.sharers = {static_cast<std::uint32_t>(sharers), static_cast<std::uint32_t>(sharers >> 32)};
     e.owner = static_cast<std::uint8_t>(state.owner ^ initial.owner);
     e.requester = static_cast<std::uint8_t>(state.requester ^ initial.requester);
     e.flags = state.exclusive ? 0 : kIsShared;
-    if (was_moving) home_rest_.erase(page);
-}
-
-void PageTable::set(PageNumber page, PageFlag flag, bool value) {
-    std::uint32_t& bits = word(page);
-    bits =
-        value ? bits | static_cast<std::uint32_t>(flag) : bits & ~static_cast<std::uint32_t>(flag);
 }
 
 }  // namespace vsmp::coherence

@@ -4,7 +4,8 @@
 // lookup costs the same whatever the guest's size.
 //
 // What only matters while a page is being moved (requests, acks, who waits) is kept aside for the
-// few pages to which that happens now.
+// few pages to which that happens now, and found by a number that takes unused bits of a page's word
+// or entry.
 //
 // Owned by the data-plane thread.
 #pragma once
@@ -13,15 +14,16 @@
 #include <array>
 #include <cstdlib>
 #include <memory>
-#include <unordered_map>
 
 #include "page_fault_broker/core/home_map.hpp"
 #include "page_fault_broker/core/home_page.hpp"
 #include "page_fault_broker/core/local_page.hpp"
+#include "page_fault_broker/core/moving_pages.hpp"
 
 namespace vsmp::coherence {
 
-// Facts about a page's memory here, which the protocol does not look at.
+// Facts about a page's memory here, which the protocol does not look at. Bits 0 to 3 and from 12 on
+// of a page's word are PageTable's own.
 enum class PageFlag : std::uint32_t {
     mapped = 1u << 4,     // a PTE was made and not dropped since
     populated = 1u << 5,  // has a page-cache page; one that is permitted and has none reads as zero
@@ -43,7 +45,9 @@ class PageTable {
         return page.value() - first_home_ < home_pages_;  // wraps for pages before the first
     }
 
-    Permission permission(PageNumber page) const;
+    Permission permission(PageNumber page) const {
+        return permission_in(word(page), page);
+    }
     LocalPage local(PageNumber page) const;
     void set_local(PageNumber page, const LocalPage& state);
     HomePage home(PageNumber page) const;  // of a page homed here
@@ -52,13 +56,17 @@ class PageTable {
     bool has(PageNumber page, PageFlag flag) const {
         return (word(page) & static_cast<std::uint32_t>(flag)) != 0;
     }
-    void set(PageNumber page, PageFlag flag, bool value);
+    void set(PageNumber page, PageFlag flag, bool value) {
+        std::uint32_t& bits = word(page);
+        const auto bit = static_cast<std::uint32_t>(flag);
+        bits = value ? bits | bit : bits & ~bit;
+    }
 
     // Pages that are being moved now, here or by their home here.
-    std::size_t active_pages() const { return local_rest_.size() + home_rest_.size(); }
+    std::size_t active_pages() const { return moving_local_.size() + moving_home_.size(); }
 
   private:
-    struct HomeEntry {  // differences to initial_home_page(self)
+    struct HomeEntry {  // differences to initial_home_page(self); sharers[0]: slot of one that moves
         std::array<std::uint32_t, 2> sharers;
         std::uint8_t owner;
         std::uint8_t requester;
@@ -74,7 +82,23 @@ class PageTable {
     template <class T>
     static Lazy<T> zeroed(std::uint64_t count);
 
-    std::uint32_t& word(PageNumber page) const;
+    // A page's word: 0 for a page nobody has asked for.
+    static constexpr std::uint32_t kPermissionMask = 3;  // difference to initial_local_page()
+    static constexpr std::uint32_t kSource = 1u << 2;
+    static constexpr std::uint32_t kMoving = 1u << 3;  // the whole state is in moving_local_
+    static constexpr std::uint32_t kSlotShift = 12;
+
+    std::uint32_t& word(PageNumber page) const {
+        VSMP_CHECK(page.value() < homes_.page_count(), "page beyond guest RAM");
+        return words_[page.value()];
+    }
+    std::uint32_t initial_permission(PageNumber page) const {
+        return static_cast<std::uint32_t>(is_home(page) ? Permission::exclusive
+                                                        : Permission::none);
+    }
+    Permission permission_in(std::uint32_t bits, PageNumber page) const {
+        return static_cast<Permission>((bits & kPermissionMask) ^ initial_permission(page));
+    }
     HomeEntry& entry(PageNumber page) const;
 
     NodeId self_;
@@ -83,8 +107,8 @@ class PageTable {
     std::uint64_t home_pages_;
     Lazy<std::uint32_t> words_;
     Lazy<HomeEntry> entries_;
-    std::unordered_map<PageNumber, LocalPage> local_rest_;  // whole states of those that move
-    std::unordered_map<PageNumber, HomePage> home_rest_;
+    MovingPages<LocalPage> moving_local_;  // whole states of those that move
+    MovingPages<HomePage> moving_home_;
 };
 
 // Memory that a page costs, used or not.

@@ -1,7 +1,7 @@
 // What a protocol function returns: the next state, and what has to be done, in that order.
 #pragma once
 
-#include <array>
+#include <boost/container/static_vector.hpp>
 #include <cstddef>
 
 #include "page_fault_broker/core/message.hpp"
@@ -36,22 +36,22 @@ struct Action {
     friend bool operator==(const Action&, const Action&) = default;
 };
 
-// A step never needs more than `Capacity` actions; more is a broken invariant.
+// A step never needs more than `Capacity` actions; more is a broken invariant. Those that are not
+// there cost nothing: few steps need more than two.
 template <std::size_t Capacity>
 class ActionList {
   public:
     void push(const Action& action) {
-        VSMP_CHECK(size_ < Capacity, "a protocol step has too many actions");
-        actions_[size_++] = action;
+        VSMP_CHECK(actions_.size() < Capacity, "a protocol step has too many actions");
+        actions_.push_back(action);
     }
     const Action* begin() const { return actions_.data(); }
-    const Action* end() const { return actions_.data() + size_; }
-    std::size_t size() const { return size_; }
-    bool empty() const { return size_ == 0; }
+    const Action* end() const { return actions_.data() + actions_.size(); }
+    std::size_t size() const { return actions_.size(); }
+    bool empty() const { return actions_.empty(); }
 
   private:
-    std::array<Action, Capacity> actions_{};
-    std::size_t size_ = 0;
+    boost::container::static_vector<Action, Capacity> actions_;
 };
 
 }  // namespace vsmp::coherence
