@@ -80,8 +80,10 @@ void DataPlane::run() {
         worked |= run_commands(now);
         run_timers(now);
         if (worked) {
-            busy_until_ = now + options_.spin;
-        } else if (now >= busy_until_) {
+            idle_since_.reset();
+        } else if (!idle_since_) {
+            idle_since_ = now;  // the work before took its time, too
+        } else if (now - *idle_since_ >= options_.spin) {
             watch_peers();
             sleep(now);
         }
