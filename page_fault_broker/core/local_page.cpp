@@ -6,14 +6,14 @@ namespace {
 // One step being made; its methods are what the protocol can do to a page.
 class Stepper {
   public:
-    Stepper(NodeId self, NodeId home, PageNumber page, const LocalPage& state)
-        : self_(self), home_(home), page_(page), out_{.next = state, .actions = {}} {}
+    // `out`: in the state before the step.
+    Stepper(NodeId self, NodeId home, PageNumber page, LocalStep& out)
+        : self_(self), home_(home), page_(page), out_(out) {}
 
     void fault(Access access);
     void message(const Message& message);
     void hold_expired();
     void evict();
-    LocalStep take() { return out_; }
 
   private:
     void asked(Deferred what, const Message& message);
@@ -40,7 +40,7 @@ class Stepper {
     NodeId self_;
     NodeId home_;
     PageNumber page_;
-    LocalStep out_;
+    LocalStep& out_;
 };
 
 void Stepper::send(MessageKind kind, NodeId to, NodeId requester) {
@@ -236,7 +236,8 @@ LocalPage initial_local_page(NodeId self, NodeId home) {
 
 LocalStep step(NodeId self, NodeId home, PageNumber page, const LocalPage& state,
                const LocalEvent& event) {
-    Stepper stepper{self, home, page, state};
+    LocalStep out{.next = state, .actions = {}};
+    Stepper stepper{self, home, page, out};
     switch (event.kind) {
         case LocalEventKind::fault:
             stepper.fault(event.access);
@@ -251,7 +252,7 @@ LocalStep step(NodeId self, NodeId home, PageNumber page, const LocalPage& state
             stepper.evict();
             break;
     }
-    return stepper.take();
+    return out;
 }
 
 }  // namespace vsmp::coherence

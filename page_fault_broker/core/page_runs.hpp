@@ -12,7 +12,7 @@ namespace vsmp::coherence {
 // gone afterwards.
 template <class What>
 void for_each_run(std::vector<PageNumber>& pages, What what) {
-    std::ranges::sort(pages, {}, &PageNumber::value);
+    if (!std::ranges::is_sorted(pages)) std::ranges::sort(pages);
     for (std::size_t i = 0, next = 0; i < pages.size(); i = next) {
         next = i + 1;
         while (next < pages.size() && pages[next].value() == pages[next - 1].value() + 1) ++next;

@@ -25,12 +25,12 @@
 namespace vsmp::coherence {
 
 // Pages that are fetched ahead of one vCPU at most.
-inline constexpr std::uint64_t kMaxReadAhead = 256;
+inline constexpr std::uint64_t kMaxReadAhead = 512;
 
 class ReadAhead {
   public:
     static constexpr std::uint64_t kSmallestStart = 1, kLargestStart = 4;
-    static constexpr std::uint64_t kMarkerEvery = 32;
+    static constexpr std::uint64_t kMarkerEvery = 64;
     static constexpr std::size_t kStreams = 8, kCandidates = 16;
     // So far behind its front a stream explains faults (writes to what was read, late arrivals);
     // what faults further behind may be the next scan.

@@ -27,7 +27,7 @@ class OfferMeter {
     void accepted() { useless_ = 0; }
 
   private:
-    static constexpr std::uint32_t kMany = 64, kOneOf = 16;
+    static constexpr std::uint32_t kMany = 64, kOneOf = 64;
     std::uint32_t useless_ = 0;
 };
 

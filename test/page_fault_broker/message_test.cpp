@@ -165,7 +165,7 @@ TEST(OfferMeter, OffersLessWhenOffersAreNoUseUntilOneIs) {
         return made;
     };
     EXPECT_EQ(offers(64), 64);
-    EXPECT_NEAR(offers(1600), 100, 5);
+    EXPECT_NEAR(offers(6400), 100, 5);
     meter.accepted();
     EXPECT_EQ(offers(64), 64);
 }

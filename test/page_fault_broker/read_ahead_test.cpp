@@ -32,11 +32,11 @@ TEST(ReadAhead, DoublesWhatIsAheadWhenAMarkerIsTouchedUpToItsLimit) {
 }
 
 TEST(ReadAhead, MarkersAreTheFirstOfARequestAndSomeOfTheOthers) {
-    const ReadAhead::Request request{PageNumber{30}, 40, Access::read};
+    const ReadAhead::Request request{PageNumber{30}, 80, Access::read};
     std::vector<std::uint64_t> markers;
-    for (std::uint64_t page = 30; page < 70; ++page)
+    for (std::uint64_t page = 30; page < 110; ++page)
         if (request.is_marker(PageNumber{page})) markers.push_back(page);
-    EXPECT_EQ(markers, (std::vector<std::uint64_t>{30, 62}));
+    EXPECT_EQ(markers, (std::vector<std::uint64_t>{30, 94}));
 }
 
 TEST(ReadAhead, KeepsSeveralRequestsUnderWay) {

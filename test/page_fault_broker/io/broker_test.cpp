@@ -269,7 +269,7 @@ TEST_F(BrokerTest, PrefetchedPagesAreThereWithoutAFault) {
 
 // Faults come from two arrays in turn, and in between from anywhere.
 TEST_F(BrokerTest, TwoThreadsThatScanTwoArraysAreBothReadAheadOf) {
-    constexpr std::uint64_t kArray = 512, kAnywhere = 2 * kArray;
+    constexpr std::uint64_t kArray = 2048, kAnywhere = 2 * kArray;
     start({3 * kArray, 1});
     for (std::uint64_t page = 0; page < 2 * kArray; ++page) word(0, page)->store(page + 1);
     std::array<std::atomic<std::uint64_t>, 2> turn{};  // pages each has read

@@ -60,7 +60,7 @@ TEST(DomainXml, GoodDocumentIsRead) {
     EXPECT_EQ(guest.boot.initrd, "");
     EXPECT_EQ(guest.distances, (std::vector<std::vector<std::uint8_t>>{{10, 20}, {20, 10}}));
     EXPECT_EQ(guest.spread, Spread::round_robin);
-    EXPECT_EQ(guest.read_ahead, 256u);
+    EXPECT_EQ(guest.read_ahead, 512u);
     EXPECT_EQ(guest.companions, 0u);
     EXPECT_FALSE(guest.large_pages);
     EXPECT_EQ(guest.vlan, 0);
@@ -245,8 +245,8 @@ const BadCase kBadCases[] = {
      "11: <v:hold>: us='0' is not a number from 1 to 1000000"},
     {"CompanionsRange", "</v:cluster>", "<v:memory companions='49'/></v:cluster>",
      "11: <v:memory>: companions='49' is not a number from 0 to 48"},
-    {"ReadAheadRange", "</v:cluster>", "<v:memory read-ahead='257'/></v:cluster>",
-     "11: <v:memory>: read-ahead='257' is not a number from 0 to 256"},
+    {"ReadAheadRange", "</v:cluster>", "<v:memory read-ahead='513'/></v:cluster>",
+     "11: <v:memory>: read-ahead='513' is not a number from 0 to 512"},
     {"LargePages", "</v:cluster>", "<v:memory large-pages='always'/></v:cluster>",
      "11: <v:memory>: large-pages='always' is neither yes nor no"},
     {"LimitRange", "id='1' cell='1'", "id='1' cell='1' limit-mib='0'",

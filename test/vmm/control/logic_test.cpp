@@ -249,7 +249,7 @@ TEST(Convert, NonsenseFromAPeerIsAnError) {
     EXPECT_TRUE(broken([](auto& w) { w.set_vcpu_count(256); }));
     EXPECT_TRUE(broken([](auto& w) { w.set_distances("abc"); }));
     EXPECT_TRUE(broken([](auto& w) { w.set_vlan(4095); }));
-    EXPECT_TRUE(broken([](auto& w) { w.set_read_ahead(257); }));
+    EXPECT_TRUE(broken([](auto& w) { w.set_read_ahead(513); }));
     EXPECT_TRUE(broken([](auto& w) { w.set_companions(49); }));
     EXPECT_TRUE(broken([](auto& w) { w.mutable_nodes(0)->set_id(1); }));
     EXPECT_TRUE(broken([](auto& w) { w.mutable_nodes(0)->set_memory_bytes(0); }));
