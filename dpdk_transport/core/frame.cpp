@@ -142,16 +142,19 @@ std::uint32_t checksum_of(ByteView header, ByteView payload) {
 
 void encode_frame(const FrameContext& context, const MacAddress& destination,
                   const MacAddress& source, const FrameHeader& header, ByteView payload,
-                  ByteWriter& to) {
-    write_mac(to, destination);
-    write_mac(to, source);
+                  std::span<std::byte> to) {
+    const std::size_t ethernet_size = header_size(context) - kMtuOverhead;
+    VSMP_CHECK(to.size() >= header_size(context), "room for a header");
+    ByteWriter ethernet{to.first(ethernet_size)};
+    write_mac(ethernet, destination);
+    write_mac(ethernet, source);
     if (context.vlan != 0) {
-        write_big_endian(to, kVlanEtherType);
-        write_big_endian(to, context.vlan);
+        write_big_endian(ethernet, kVlanEtherType);
+        write_big_endian(ethernet, context.vlan);
     }
-    write_big_endian(to, kEtherType);
+    write_big_endian(ethernet, kEtherType);
     // Of a size known here, so that the compiler checks it once.
-    std::array<std::byte, kMtuOverhead> bytes;
+    const auto bytes = to.subspan(ethernet_size).first<kMtuOverhead>();
     ByteWriter ours{bytes};
     ours.write(kProtocolVersion);
     ours.write(static_cast<std::uint8_t>(header.kind));
@@ -175,7 +178,6 @@ void encode_frame(const FrameContext& context, const MacAddress& destination,
     ours.write(last_field(header));
     const bool with_checksum = context.integrity == Integrity::checksum;
     ours.write(with_checksum ? checksum_of(bytes, payload) : std::uint32_t{0});
-    to.write(bytes);
 }
 
 namespace {

@@ -188,12 +188,14 @@ bool SendWindow::possible(const Acknowledgement& told) const {
     return highest == 0 || highest < sent - advance;
 }
 
-SendWindow::Ack SendWindow::acknowledge(const Acknowledgement& told, Instant now) {
+SendWindow::Verdict SendWindow::judge(const Acknowledgement& told) const {
     const std::int32_t ahead = sequence_distance(first_, told.below);
-    if (ahead < 0) return Ack::nothing_new;  // overtaken
-    if (ahead == 0 && told.selective == Selective{} && !told.doubled) return Ack::nothing_new;
-    if (!possible(told)) return Ack::impossible;
+    if (ahead < 0) return Verdict::nothing_new;  // overtaken
+    if (ahead == 0 && !any_bit(told.selective) && !told.doubled) return Verdict::nothing_new;
+    return possible(told) ? Verdict::news : Verdict::impossible;
+}
 
+void SendWindow::acknowledge(const Acknowledgement& told, Instant now) {
     News news;
     news.scope = told.scope;
     for (; first_ != told.below; ++first_) {
@@ -209,9 +211,7 @@ SendWindow::Ack SendWindow::acknowledge(const Acknowledgement& told, Instant now
         }
     }
     if (told.doubled) came_again(*told.doubled);
-    if (news.count == 0) return Ack::nothing_new;
-    take_news(news, told.held_back, now);
-    return Ack::progress;
+    if (news.count > 0) take_news(news, told.held_back, now);
 }
 
 void SendWindow::find_lost(Instant now) {

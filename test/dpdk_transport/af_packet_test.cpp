@@ -213,7 +213,7 @@ TEST_F(AfPacket, WakesForOurFramesOnly) {
         for (int i = 0; i < 6; ++i) writer.write(std::uint8_t{0xff});
         for (std::uint8_t octet : a->mac().octets) writer.write(octet);
         writer.write(static_cast<std::uint16_t>(type << 8 | type >> 8));
-        EXPECT_TRUE(a->queue(bytes, {}));
+        EXPECT_TRUE(a->queue_copy(bytes, {}));
         EXPECT_TRUE(a->flush());
     };
     std::size_t count = 0;
@@ -273,10 +273,9 @@ class Stranger {
         header.sequence = random(300);
         header.acknowledged = random(300);
         header.channel = static_cast<Channel>(random(9));
-        ByteWriter writer{frame};
         const ByteView payload = ByteView{frame}.subspan(kHeaderSize);
         header.total = static_cast<std::uint16_t>(payload.size());
-        encode_frame(context, kBroadcastMac, MacAddress{}, header, payload, writer);
+        encode_frame(context, kBroadcastMac, MacAddress{}, header, payload, frame);
         if (random(2) == 0) frame[14 + random(kHeaderSize - 14)] ^= static_cast<std::byte>(1);
         return frame;
     }
