@@ -3,6 +3,7 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
+#include <array>
 #include <atomic>
 
 #include "dpdk_transport/ports/dpdk_port.hpp"
@@ -81,6 +82,17 @@ Result<> DpdkDevice::start(const Setup& setup) {
     rte_eth_promiscuous_disable(port_);
     rte_eth_allmulticast_disable(port_);
     return {};
+}
+
+void DpdkDevice::drop_received(std::size_t most) {
+    std::array<rte_mbuf*, Port::kBurst> frames;
+    for (std::size_t dropped = 0; dropped < most;) {
+        const std::uint16_t count = rte_eth_rx_burst(port_, kQueue, frames.data(),
+                                                     static_cast<std::uint16_t>(frames.size()));
+        if (count == 0) return;
+        rte_pktmbuf_free_bulk(frames.data(), count);
+        dropped += count;
+    }
 }
 
 DpdkDevice::~DpdkDevice() {
