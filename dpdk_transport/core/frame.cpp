@@ -20,10 +20,11 @@ void write_mac(ByteWriter& to, const MacAddress& mac) {
     to.write(std::as_bytes(std::span{mac.octets}));
 }
 
-MacAddress read_mac(ByteReader& from) {
+constexpr std::size_t kMacSize = sizeof(MacAddress::octets);
+
+MacAddress mac_in(std::span<const std::byte, kMacSize> octets) {
     MacAddress mac;
-    const ByteView octets = from.take(mac.octets.size());
-    if (!octets.empty()) std::memcpy(mac.octets.data(), octets.data(), mac.octets.size());
+    std::memcpy(mac.octets.data(), octets.data(), kMacSize);
     return mac;
 }
 
@@ -56,15 +57,17 @@ std::optional<Channel> to_channel(std::uint8_t raw) {
     return std::nullopt;
 }
 
-// The EtherType behind the VLAN tag that `context` asks for, if the frame has just that.
-bool ethertype_is_ours(const FrameContext& context, ByteReader& reader) {
+// The EtherType behind the VLAN tag that `context` asks for, if `bytes`, which are behind the MACs,
+// are just that.
+bool ethertype_is_ours(const FrameContext& context, ByteView bytes) {
+    ByteReader reader{bytes};
     std::uint16_t type = read_big_endian(reader);
     if (context.vlan != 0) {
         if (type != kVlanEtherType) return false;
         if ((read_big_endian(reader) & kVlanIdMask) != context.vlan) return false;
         type = read_big_endian(reader);
     }
-    return reader.ok() && type == kEtherType;
+    return type == kEtherType;
 }
 
 // Flags; all other bits are zero.
@@ -253,12 +256,14 @@ bool take_last_fields(const Raw& raw, FrameHeader& header) {
 using Refusal = std::variant<std::monostate, NotOurs, ForeignVersion>;
 
 Refusal decode(const FrameContext& context, ByteView frame, DecodedFrame& decoded) {
-    ByteReader reader{frame};
-    decoded.destination = read_mac(reader);
-    decoded.source = read_mac(reader);
-    if (!ethertype_is_ours(context, reader)) return NotOurs::other_ethertype;
+    const std::size_t ethernet_size = header_size(context) - kMtuOverhead;
+    if (frame.size() < ethernet_size) return NotOurs::other_ethertype;
+    decoded.destination = mac_in(frame.first<kMacSize>());
+    decoded.source = mac_in(frame.subspan<kMacSize, kMacSize>());
+    if (!ethertype_is_ours(context, frame.first(ethernet_size).subspan<2 * kMacSize>()))
+        return NotOurs::other_ethertype;
 
-    const ByteView ours = frame.last(reader.remaining());
+    const ByteView ours = frame.subspan(ethernet_size);
     if (ours.size() < kRest) return NotOurs::malformed;
     ByteReader start{ours.first<kRest>()};
     const auto version = start.read<std::uint8_t>();

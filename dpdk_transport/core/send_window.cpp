@@ -10,7 +10,8 @@ SendWindow::SendWindow(const LinkTiming& timing, std::size_t paths, FrameStore* 
     : timing_(timing),
       queue_(timing.queue_limit, store),
       ring_(timing.window),
-      paths_(paths, PathUse{timing}) {
+      paths_(paths, PathUse{timing}),
+      flight_(timing.flight) {
     VSMP_CHECK(std::has_single_bit(timing.window) && timing.window <= kSelectiveReach,
                "size of a window");
 }
@@ -35,8 +36,8 @@ std::size_t SendWindow::flying() const {
 
 std::size_t SendWindow::room() const {
     const auto granted = static_cast<std::size_t>(std::max(0, sequence_distance(next_, limit_)));
-    const std::size_t in_flight = std::min(flying(), timing_.flight);
-    return std::min({granted, ring_.size() - (next_ - first_), timing_.flight - in_flight});
+    const std::size_t in_flight = std::min(flying(), flight_);
+    return std::min({granted, ring_.size() - (next_ - first_), flight_ - in_flight});
 }
 
 // An eighth of what may be in flight is for what must not wait behind bulk.
@@ -169,8 +170,11 @@ void SendWindow::arrived(InFlight& frame, Instant now, News& news) {
 }
 
 void SendWindow::take_news(const News& news, Duration held_back, Instant now) {
-    if (news.sample != nullptr && !news.filled_gap)
-        paths_[news.sample->path].round_trip.sample(now - news.sample->sent.at, held_back);
+    if (news.sample != nullptr && !news.filled_gap) {
+        RoundTrip& round_trip = paths_[news.sample->path].round_trip;
+        round_trip.sample(now - news.sample->sent.at, held_back);
+        flight_ = round_trip.smoothed() <= timing_.near ? timing_.flight_near : timing_.flight;
+    }
     for (PathUse& path : paths_) path.reordering.calm(news.count);
     timeouts_in_a_row_ = 0;
     last_progress_ = now;

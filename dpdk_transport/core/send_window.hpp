@@ -138,6 +138,7 @@ class SendWindow {
     std::uint32_t first_ = 0, next_ = 0;  // sequences: oldest in flight, first never sent
     std::uint32_t limit_ = 0;             // first sequence that the peer does not grant
     std::array<std::uint16_t, kStreams> order_{};
+    std::size_t flight_;                      // most frames in flight now
     std::size_t lost_ = 0;                    // how many in flight are lost
     std::uint32_t lost_from_ = 0;             // none before this sequence is
     std::optional<Instant> overtaken_until_;  // when more of what was overtaken is lost
