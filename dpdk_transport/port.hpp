@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
+#include <span>
 #include <string>
 
 #include "dpdk_transport/core/frame_store.hpp"
@@ -19,9 +21,21 @@ class Port {
 
     virtual ~Port() = default;
 
+    // A frame's header, written at once and whole where it is sent from. To write it elsewhere and
+    // copy it would be slow: the copy waits for all stores in front of it, of a page perhaps.
+    struct Header {
+        std::size_t size = 0;
+        FunctionRef<void(std::span<std::byte> to)> write;
+    };
     // Adds one frame, header followed by body (either may be empty), to the burst under
     // construction; both are copied before it returns. False: no room now, nothing was taken.
-    virtual bool queue(ByteView header, ByteView body) = 0;
+    virtual bool queue(const Header& header, ByteView body) = 0;
+    bool queue_copy(ByteView header, ByteView body) {
+        const auto copy = [header](std::span<std::byte> to) {
+            if (!header.empty()) std::memcpy(to.data(), header.data(), header.size());
+        };
+        return queue({header.size(), copy}, body);
+    }
     // Where messages may be put together so that queue_kept() takes them; null: nowhere, all are
     // copied. Its slots outlive neither the port nor its users.
     virtual FrameStore* frame_store() { return nullptr; }
@@ -34,7 +48,7 @@ class Port {
     // Like queue(), with a body of `size` bytes that lies in the slot and is not copied; the header
     // is put in front of it. The slot stays as it is until the port has let go of it, whatever
     // becomes of `frame`.
-    virtual Kept queue_kept(const KeptFrame& frame, ByteView header, std::size_t size) {
+    virtual Kept queue_kept(const KeptFrame& frame, const Header& header, std::size_t size) {
         (void)frame, (void)header, (void)size;
         return Kept::copy_needed;
     }

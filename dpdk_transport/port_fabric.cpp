@@ -112,8 +112,14 @@ ByteView PortFabric::sealed(const FrameHeader& header, ByteView encoded, ByteVie
 }
 
 // Straight from where the message lies if the port lets it, else as a copy.
-bool PortFabric::queue_bytes(const Link::Outgoing& outgoing, ByteView header) {
+bool PortFabric::queue_bytes(const Link::Outgoing& outgoing, const Port::Header& header) {
     Port& port = *ports_[outgoing.path];
+    if (sealer_) {
+        std::array<std::byte, kMaxHeaderSize> buffer;
+        const auto encoded = std::span{buffer}.first(header.size);
+        header.write(encoded);
+        return port.queue_copy(encoded, sealed(outgoing.header, encoded, outgoing.payload));
+    }
     if (outgoing.kept != nullptr) {
         switch (port.queue_kept(*outgoing.kept, header, outgoing.payload.size())) {
             case Port::Kept::queued:
@@ -128,20 +134,16 @@ bool PortFabric::queue_bytes(const Link::Outgoing& outgoing, ByteView header) {
 }
 
 bool PortFabric::queue_frame(Peer& peer, const Link::Outgoing& outgoing) {
-    const FrameHeader& header = outgoing.header;
-    const bool to_all = header.kind == FrameKind::hello;
-    std::array<std::byte, kMaxHeaderSize> buffer;
-    ByteWriter encoded{buffer};
-    encode_frame(context_, to_all ? kBroadcastMac : peer.macs[outgoing.path],
-                 own_macs_[outgoing.path], header, outgoing.payload, encoded);
-    const bool queued =
-        sealer_ ? ports_[outgoing.path]->queue(encoded.written(),
-                                               sealed(header, encoded.written(), outgoing.payload))
-                : queue_bytes(outgoing, encoded.written());
-    if (!queued) return false;
+    const bool to_all = outgoing.header.kind == FrameKind::hello;
+    const auto encode = [&](std::span<std::byte> to) {
+        encode_frame(context_, to_all ? kBroadcastMac : peer.macs[outgoing.path],
+                     own_macs_[outgoing.path], outgoing.header, outgoing.payload, to);
+    };
+    const Port::Header header{header_size(context_), encode};
+    if (!queue_bytes(outgoing, header)) return false;
     Peer::Traffic& traffic = peer.traffic[outgoing.path];
     ++traffic.frames_sent;
-    traffic.bytes_sent += encoded.size() + outgoing.payload.size() + context_.seal_overhead;
+    traffic.bytes_sent += header.size + outgoing.payload.size() + context_.seal_overhead;
     return true;
 }
 
@@ -152,6 +154,7 @@ std::span<std::byte> PortFabric::compose() {
 }
 
 void PortFabric::send_composed(NodeId to, Channel channel, std::size_t size) {
+    has_messages_ = true;
     if (composed_ && size >= kWorthKeeping)
         peer(to).link.send(channel, std::move(composed_), size);
     else if (composed_)  // which serves the next message
@@ -160,53 +163,69 @@ void PortFabric::send_composed(NodeId to, Channel channel, std::size_t size) {
         Fabric::send_composed(to, channel, size);
 }
 
-// False: nothing more to send, as far as the ports take it.
-bool PortFabric::give_turn(Peer& peer, Instant now) {
-    for (std::size_t sent = 0; sent < kTurn;) {
-        const Link::Outgoing* outgoing = peer.link.next(now, full_ports_);
-        if (outgoing == nullptr) return false;
+bool PortFabric::send_next(Peer& peer, Instant now) {
+    while (const Link::Outgoing* outgoing = peer.link.next(now, full_ports_)) {
         if (queue_frame(peer, *outgoing)) {
             peer.link.transmitted(now);
-            ++sent;
-        } else {
-            full_ports_ |= PathMask{1} << outgoing->path;
+            return true;
         }
+        full_ports_ |= PathMask{1} << outgoing->path;
     }
-    return true;
+    return false;
 }
 
-void PortFabric::transmit(Instant now) {
-    bool busy = retry_at_.has_value();
-    for (std::size_t i = 0; i < peers_.size(); ++i) {
-        if (!is_peer(i)) continue;
-        Link& link = peers_[i].link;
-        if (link.rests(now)) continue;
-        busy = true;
-        link.tick(now);
-        if (link.owes_acknowledgement()) link.grant(credit_.grant(i, link.granted()));
-    }
-    if (!busy) return;
-    retry_at_.reset();
+// In turns, as far as the ports take it; those peers whose link `wants` it.
+template <class Wants>
+void PortFabric::send_from_all(Instant now, Wants wants) {
     full_ports_ = 0;
     for (bool more = true; more;) {
         more = false;
-        for (std::size_t i = 0; i < peers_.size(); ++i) {
-            const std::size_t index = (first_turn_ + i) % peers_.size();
-            if (is_peer(index)) more = give_turn(peers_[index], now) || more;
+        std::size_t index = first_turn_;
+        for (std::size_t i = 0; i < peers_.size(); ++i, ++index) {
+            if (index == peers_.size()) index = 0;
+            if (!is_peer(index)) continue;
+            Peer& peer = peers_[index];
+            std::size_t sent = 0;
+            while (sent < kTurn && wants(peer.link) && send_next(peer, now)) ++sent;
+            more = more || sent == kTurn;
         }
     }
-    first_turn_ = (first_turn_ + 1) % peers_.size();
+    if (++first_turn_ == peers_.size()) first_turn_ = 0;
     for (auto& port : ports_)
         if (!port->flush()) retry_at_ = now + kRetryTransmit;
     if (full_ports_ != 0) retry_at_ = now + kRetryTransmit;
 }
 
+// Messages that were queued meanwhile, before anything that nobody waits for.
+void PortFabric::send_messages(Instant now) {
+    if (!std::exchange(has_messages_, false)) return;
+    send_from_all(now, [](const Link& link) { return link.waiting() > 0; });
+}
+
+// Acknowledgements, timers, and what comes of them.
+void PortFabric::tend_links(Instant now) {
+    bool more = retry_at_.has_value();
+    for (std::size_t i = 0; i < peers_.size(); ++i) {
+        if (!is_peer(i)) continue;
+        Link& link = peers_[i].link;
+        if (link.rests(now)) continue;
+        link.tick(now);
+        if (link.owes_acknowledgement()) link.grant(credit_.grant(i, link.granted()));
+        more = more || link.may_have_frame(now);
+    }
+    if (!more) return;
+    retry_at_.reset();
+    send_from_all(now, [now](const Link& link) { return link.may_have_frame(now); });
+}
+
 bool PortFabric::poll(Instant now, const Deliver& deliver) {
+    send_messages(now);
     std::size_t received = 0;
     for (std::size_t i = 0; i < ports_.size(); ++i)
         received +=
             ports_[i]->receive([&](ByteView frame) { receive_frame(i, frame, now, deliver); });
-    transmit(now);
+    send_messages(now);
+    tend_links(now);
     return received > 0;
 }
 

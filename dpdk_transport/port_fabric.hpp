@@ -19,6 +19,7 @@ class PortFabric final : public Fabric {
                std::unique_ptr<FrameSealer> sealer, UniqueFd epoll);
 
     void send(NodeId to, Channel channel, ByteView head, ByteView body) override {
+        has_messages_ = true;
         peer(to).link.send(channel, head, body);
     }
 
@@ -72,10 +73,13 @@ class PortFabric final : public Fabric {
     bool is_peer(std::size_t index) const { return index != context_.self.value(); }
 
     void receive_frame(std::size_t port, ByteView frame, Instant now, const Deliver& deliver);
-    void transmit(Instant now);
-    bool give_turn(Peer& peer, Instant now);
+    void send_messages(Instant now);
+    void tend_links(Instant now);
+    template <class Wants>
+    void send_from_all(Instant now, Wants wants);
+    bool send_next(Peer& peer, Instant now);
     bool queue_frame(Peer& peer, const Link::Outgoing& outgoing);
-    bool queue_bytes(const Link::Outgoing& outgoing, ByteView header);
+    bool queue_bytes(const Link::Outgoing& outgoing, const Port::Header& header);
     ByteView sealed(const FrameHeader& header, ByteView encoded, ByteView payload);
 
     LinkTiming timing_;
@@ -87,6 +91,7 @@ class PortFabric final : public Fabric {
     CreditPool credit_;
     LinkPaths paths_;
     std::vector<Peer> peers_;          // index = NodeId; self's is never used
+    bool has_messages_ = false;        // perhaps: some were queued since the last round
     std::size_t first_turn_ = 0;       // whose turn it is first
     PathMask full_ports_ = 0;          // took no more in this round
     std::optional<Instant> retry_at_;  // a port took no more

@@ -58,7 +58,7 @@ void send_raw(Port& port, RawKind kind, std::uint64_t round, std::size_t size) {
     header.write(round);
     static const std::array<std::byte, kHeaderSize + kMaxPayload> zeros{};
     const std::size_t body = std::max(size, buffer.size()) - buffer.size();
-    while (!port.queue(buffer, ByteView{zeros}.first(body))) port.flush();
+    while (!port.queue_copy(buffer, ByteView{zeros}.first(body))) port.flush();
     while (!port.flush()) continue;
 }
 

@@ -4,7 +4,7 @@
 #include "dpdk_transport/bench/wire.hpp"
 #include "dpdk_transport/core/frame.hpp"
 #include "dpdk_transport/make_fabric.hpp"
-#include "proto/monotonic_clock.hpp"
+#include "proto/polling_clock.hpp"
 
 namespace vsmp::fabric {
 namespace {
@@ -13,9 +13,9 @@ namespace {
 class BorrowedPort final : public Port {
   public:
     explicit BorrowedPort(Port& port) : port_(port) {}
-    bool queue(ByteView header, ByteView body) override { return port_.queue(header, body); }
+    bool queue(const Header& header, ByteView body) override { return port_.queue(header, body); }
     FrameStore* frame_store() override { return port_.frame_store(); }
-    Kept queue_kept(const KeptFrame& frame, ByteView header, std::size_t size) override {
+    Kept queue_kept(const KeptFrame& frame, const Header& header, std::size_t size) override {
         return port_.queue_kept(frame, header, size);
     }
     bool flush() override { return port_.flush(); }
@@ -46,7 +46,7 @@ class BarePort final : public Wire {
     Delivery delivery() const override { return Delivery::lossy; }
     void begin(std::size_t message_size) override { size_ = message_size; }
 
-    bool send(ByteView message) override { return port_.queue(header_, message); }
+    bool send(ByteView message) override { return port_.queue_copy(header_, message); }
     std::size_t poll(const Receive& receive) override {
         port_.flush();
         const std::size_t count = port_.receive([&](ByteView frame) {
@@ -83,7 +83,9 @@ class FabricWire final : public Wire {
     }
     std::size_t poll(const Receive& receive) override {
         const auto deliver = [&](NodeId, Channel, ByteView payload) { receive(payload); };
-        return fabric_->poll(monotonic_now(), deliver) ? 1 : 0;
+        const bool any = fabric_->poll(clock_.turn(), deliver);
+        if (any) clock_.passed();
+        return any ? 1 : 0;
     }
     // Acknowledgements wait for a millisecond at most; what is due later are signs of life.
     bool settled() const override {
@@ -93,7 +95,10 @@ class FabricWire final : public Wire {
     }
     int wakeup_fd() const override { return fabric_->wakeup_fd(); }
     bool arm_wakeup() override { return fabric_->arm_wakeup(); }
-    void disarm_wakeup() override { fabric_->disarm_wakeup(); }
+    void disarm_wakeup() override {
+        fabric_->disarm_wakeup();
+        clock_.passed();
+    }
     std::optional<Instant> next_deadline() const override { return fabric_->next_deadline(); }
     std::string problem() const override { return fabric_->peer_problem(peer_); }
 
@@ -101,6 +106,7 @@ class FabricWire final : public Wire {
     std::string name_;
     std::unique_ptr<Fabric> fabric_;
     NodeId peer_;
+    PollingClock clock_;  // as the data plane has it
 };
 
 }  // namespace

@@ -17,6 +17,12 @@ using Selective = std::array<std::uint64_t, kSelectiveWords>;
 // Sequences that it covers, the missing one included.
 inline constexpr std::size_t kSelectiveReach = 64 * kSelectiveWords;
 
+constexpr bool any_bit(const Selective& words) {
+    std::uint64_t bits = 0;
+    for (std::uint64_t word : words) bits |= word;
+    return bits != 0;
+}
+
 enum class AckScope : std::uint8_t {
     whole,
     part,  // more has arrived than the header has room for; an ack frame tells it soon

@@ -20,10 +20,11 @@ void write_mac(ByteWriter& to, const MacAddress& mac) {
     to.write(std::as_bytes(std::span{mac.octets}));
 }
 
-MacAddress read_mac(ByteReader& from) {
+constexpr std::size_t kMacSize = sizeof(MacAddress::octets);
+
+MacAddress mac_in(std::span<const std::byte, kMacSize> octets) {
     MacAddress mac;
-    const ByteView octets = from.take(mac.octets.size());
-    if (!octets.empty()) std::memcpy(mac.octets.data(), octets.data(), mac.octets.size());
+    std::memcpy(mac.octets.data(), octets.data(), kMacSize);
     return mac;
 }
 
@@ -56,15 +57,17 @@ std::optional<Channel> to_channel(std::uint8_t raw) {
     return std::nullopt;
 }
 
-// The EtherType behind the VLAN tag that `context` asks for, if the frame has just that.
-bool ethertype_is_ours(const FrameContext& context, ByteReader& reader) {
+// The EtherType behind the VLAN tag that `context` asks for, if `bytes`, which are behind the MACs,
+// are just that.
+bool ethertype_is_ours(const FrameContext& context, ByteView bytes) {
+    ByteReader reader{bytes};
     std::uint16_t type = read_big_endian(reader);
     if (context.vlan != 0) {
         if (type != kVlanEtherType) return false;
         if ((read_big_endian(reader) & kVlanIdMask) != context.vlan) return false;
         type = read_big_endian(reader);
     }
-    return reader.ok() && type == kEtherType;
+    return type == kEtherType;
 }
 
 // Flags; all other bits are zero.
@@ -142,16 +145,19 @@ std::uint32_t checksum_of(ByteView header, ByteView payload) {
 
 void encode_frame(const FrameContext& context, const MacAddress& destination,
                   const MacAddress& source, const FrameHeader& header, ByteView payload,
-                  ByteWriter& to) {
-    write_mac(to, destination);
-    write_mac(to, source);
+                  std::span<std::byte> to) {
+    const std::size_t ethernet_size = header_size(context) - kMtuOverhead;
+    VSMP_CHECK(to.size() >= header_size(context), "room for a header");
+    ByteWriter ethernet{to.first(ethernet_size)};
+    write_mac(ethernet, destination);
+    write_mac(ethernet, source);
     if (context.vlan != 0) {
-        write_big_endian(to, kVlanEtherType);
-        write_big_endian(to, context.vlan);
+        write_big_endian(ethernet, kVlanEtherType);
+        write_big_endian(ethernet, context.vlan);
     }
-    write_big_endian(to, kEtherType);
+    write_big_endian(ethernet, kEtherType);
     // Of a size known here, so that the compiler checks it once.
-    std::array<std::byte, kMtuOverhead> bytes;
+    const auto bytes = to.subspan(ethernet_size).first<kMtuOverhead>();
     ByteWriter ours{bytes};
     ours.write(kProtocolVersion);
     ours.write(static_cast<std::uint8_t>(header.kind));
@@ -175,7 +181,6 @@ void encode_frame(const FrameContext& context, const MacAddress& destination,
     ours.write(last_field(header));
     const bool with_checksum = context.integrity == Integrity::checksum;
     ours.write(with_checksum ? checksum_of(bytes, payload) : std::uint32_t{0});
-    to.write(bytes);
 }
 
 namespace {
@@ -251,12 +256,14 @@ bool take_last_fields(const Raw& raw, FrameHeader& header) {
 using Refusal = std::variant<std::monostate, NotOurs, ForeignVersion>;
 
 Refusal decode(const FrameContext& context, ByteView frame, DecodedFrame& decoded) {
-    ByteReader reader{frame};
-    decoded.destination = read_mac(reader);
-    decoded.source = read_mac(reader);
-    if (!ethertype_is_ours(context, reader)) return NotOurs::other_ethertype;
+    const std::size_t ethernet_size = header_size(context) - kMtuOverhead;
+    if (frame.size() < ethernet_size) return NotOurs::other_ethertype;
+    decoded.destination = mac_in(frame.first<kMacSize>());
+    decoded.source = mac_in(frame.subspan<kMacSize, kMacSize>());
+    if (!ethertype_is_ours(context, frame.first(ethernet_size).subspan<2 * kMacSize>()))
+        return NotOurs::other_ethertype;
 
-    const ByteView ours = frame.last(reader.remaining());
+    const ByteView ours = frame.subspan(ethernet_size);
     if (ours.size() < kRest) return NotOurs::malformed;
     ByteReader start{ours.first<kRest>()};
     const auto version = start.read<std::uint8_t>();

@@ -109,10 +109,15 @@ struct FrameContext {
     std::size_t seal_overhead = 0;  // bytes behind the payload of a sealed frame
 };
 
-// Writes Ethernet and our header; `payload`, or its sealed form, follows on the wire.
+// Ethernet's header and ours.
+constexpr std::size_t header_size(const FrameContext& context) {
+    return kHeaderSize + (context.vlan != 0 ? kVlanTagSize : 0);
+}
+// Writes both into the first header_size() bytes of `to`; `payload`, or its sealed form, follows on
+// the wire.
 void encode_frame(const FrameContext& context, const MacAddress& destination,
                   const MacAddress& source, const FrameHeader& header, ByteView payload,
-                  ByteWriter& to);
+                  std::span<std::byte> to);
 
 struct DecodedFrame {
     MacAddress destination, source;

@@ -60,6 +60,7 @@ void Link::lose(std::string why) {
     state_ = PeerState::lost;
     problem_ = std::move(why);
     send_.clear();
+    untaken_.reset();
     ack_now_ = false;
     owed_ = 0;
 }
@@ -126,10 +127,17 @@ void Link::receive(std::size_t path_index, const FrameHeader& header, ByteView p
         if (header.kind != FrameKind::hello) ++counters_.rejected, ++counters_.stale;
         return;
     }
-    if (send_.acknowledge(acknowledgement_of(header, payload), now) ==
-        SendWindow::Ack::impossible) {
-        ++counters_.rejected, ++counters_.impossible;
-        return;
+    take_acknowledgement();
+    const Acknowledgement told = acknowledgement_of(header, payload);
+    switch (send_.judge(told)) {
+        case SendWindow::Verdict::impossible:
+            ++counters_.rejected, ++counters_.impossible;
+            return;
+        case SendWindow::Verdict::news:
+            untaken_ = Untaken{told, now};
+            break;
+        case SendWindow::Verdict::nothing_new:
+            break;
     }
     send_.grant(header.acknowledged + header.credit);
     peer_ = header.sender;
@@ -149,6 +157,12 @@ void Link::receive(std::size_t path_index, const FrameHeader& header, ByteView p
             receive_data(path_index, header, payload, now, deliver);
             return;
     }
+}
+
+void Link::take_acknowledgement() {
+    if (!untaken_) return;
+    send_.acknowledge(untaken_->told, untaken_->came);
+    untaken_.reset();
 }
 
 void Link::receive_probe(std::size_t path, const FrameHeader& header, ByteView payload,
@@ -202,6 +216,7 @@ bool Link::rests(Instant now) {
 void Link::tick(Instant now) {
     disturbed_ = false;
     rests_until_.reset();
+    take_acknowledgement();
     switch (state_) {
         case PeerState::lost:
             return;
@@ -380,6 +395,7 @@ void Link::fill_ack(const Selective& selective) {
 
 const Link::Outgoing* Link::next(Instant now, PathMask blocked) {
     if (state_ == PeerState::lost) return nullptr;
+    if (send_.repeats()) take_acknowledgement();  // it may have arrived after all
     const bool planned = plan_control(blocked) || (state_ == PeerState::up &&
                                                    (plan_data(blocked) || plan_ack(blocked, now)));
     if (!planned) return nullptr;
@@ -406,9 +422,7 @@ void Link::transmitted(Instant now) {
 }
 
 bool Link::something_to_send() const {
-    for (const Path& path : paths_)
-        if (path.has_due()) return true;
-    return state_ == PeerState::up && (ack_due(Instant{}) || send_.has_next());
+    return has_due() || (state_ == PeerState::up && (ack_due(Instant{}) || send_.has_next()));
 }
 
 std::optional<Instant> Link::next_deadline() const {

@@ -55,7 +55,8 @@ class Link {
     bool congested() const { return send_.waiting() >= timing_.high_water; }
 
     // A frame of this peer to this node, decoded, that came by this path. `deliver` may call
-    // send().
+    // send(). What the frame acknowledges is taken in by the next receive() or tick(): an answer to
+    // it need not wait for that.
     void receive(std::size_t path, const FrameHeader& header, ByteView payload, Instant now,
                  const Deliver& deliver);
     // The peer speaks another version of the protocol. Ends a link that is not up yet, when it is
@@ -72,7 +73,7 @@ class Link {
     // Neither tick() nor next() has anything to do. Cheap: asked in every turn of a busy poll.
     bool rests(Instant now);
 
-    // Timers. Call before next().
+    // Acknowledgements and timers, which may make more to send.
     void tick(Instant now);
     struct Outgoing {
         std::size_t path = 0;
@@ -84,6 +85,11 @@ class Link {
     const Outgoing* next(Instant now, PathMask blocked = 0);
     // The frame that next() showed was handed to the port.
     void transmitted(Instant now);
+    // next() may have a frame; false is certain, and cheaper to find here.
+    bool may_have_frame(Instant now) const {
+        return has_due() || (state_ == PeerState::up && (send_.waiting() > 0 || send_.repeats() ||
+                                                         (owed_ > 0 && ack_due(now))));
+    }
     // When tick() has something to do; the epoch when next() has a frame already.
     std::optional<Instant> next_deadline() const;
 
@@ -119,10 +125,16 @@ class Link {
     void receive_data(std::size_t path, const FrameHeader& header, ByteView payload, Instant now,
                       const Deliver& deliver);
     void receive_probe(std::size_t path, const FrameHeader& header, ByteView payload, Instant now);
+    void take_acknowledgement();
     void check_silence(Instant now);
     void check_paths(Instant now);
     bool has_other_path(std::size_t path) const;
     std::optional<Instant> failover_at(std::size_t path) const;
+    bool has_due() const {
+        for (const Path& path : paths_)
+            if (path.has_due()) return true;
+        return false;
+    }
     bool ack_due(Instant now) const;
     std::size_t segment_size() const;
     std::optional<std::size_t> choose_path(std::size_t payload, PathMask blocked) const;
@@ -147,6 +159,13 @@ class Link {
     std::string problem_;
     LinkIncarnation peer_;  // unknown until the first frame
     PeerCounters counters_;
+
+    // Of the newest frame, not taken in yet.
+    struct Untaken {
+        Acknowledgement told;
+        Instant came{};
+    };
+    std::optional<Untaken> untaken_;
 
     std::optional<Instant> connecting_since_;
     Instant heard_at_{};

@@ -10,7 +10,8 @@ SendWindow::SendWindow(const LinkTiming& timing, std::size_t paths, FrameStore* 
     : timing_(timing),
       queue_(timing.queue_limit, store),
       ring_(timing.window),
-      paths_(paths, PathUse{timing}) {
+      paths_(paths, PathUse{timing}),
+      flight_(timing.flight) {
     VSMP_CHECK(std::has_single_bit(timing.window) && timing.window <= kSelectiveReach,
                "size of a window");
 }
@@ -35,8 +36,8 @@ std::size_t SendWindow::flying() const {
 
 std::size_t SendWindow::room() const {
     const auto granted = static_cast<std::size_t>(std::max(0, sequence_distance(next_, limit_)));
-    const std::size_t in_flight = std::min(flying(), timing_.flight);
-    return std::min({granted, ring_.size() - (next_ - first_), timing_.flight - in_flight});
+    const std::size_t in_flight = std::min(flying(), flight_);
+    return std::min({granted, ring_.size() - (next_ - first_), flight_ - in_flight});
 }
 
 // An eighth of what may be in flight is for what must not wait behind bulk.
@@ -169,8 +170,11 @@ void SendWindow::arrived(InFlight& frame, Instant now, News& news) {
 }
 
 void SendWindow::take_news(const News& news, Duration held_back, Instant now) {
-    if (news.sample != nullptr && !news.filled_gap)
-        paths_[news.sample->path].round_trip.sample(now - news.sample->sent.at, held_back);
+    if (news.sample != nullptr && !news.filled_gap) {
+        RoundTrip& round_trip = paths_[news.sample->path].round_trip;
+        round_trip.sample(now - news.sample->sent.at, held_back);
+        flight_ = round_trip.smoothed() <= timing_.near ? timing_.flight_near : timing_.flight;
+    }
     for (PathUse& path : paths_) path.reordering.calm(news.count);
     timeouts_in_a_row_ = 0;
     last_progress_ = now;
@@ -188,12 +192,14 @@ bool SendWindow::possible(const Acknowledgement& told) const {
     return highest == 0 || highest < sent - advance;
 }
 
-SendWindow::Ack SendWindow::acknowledge(const Acknowledgement& told, Instant now) {
+SendWindow::Verdict SendWindow::judge(const Acknowledgement& told) const {
     const std::int32_t ahead = sequence_distance(first_, told.below);
-    if (ahead < 0) return Ack::nothing_new;  // overtaken
-    if (ahead == 0 && told.selective == Selective{} && !told.doubled) return Ack::nothing_new;
-    if (!possible(told)) return Ack::impossible;
+    if (ahead < 0) return Verdict::nothing_new;  // overtaken
+    if (ahead == 0 && !any_bit(told.selective) && !told.doubled) return Verdict::nothing_new;
+    return possible(told) ? Verdict::news : Verdict::impossible;
+}
 
+void SendWindow::acknowledge(const Acknowledgement& told, Instant now) {
     News news;
     news.scope = told.scope;
     for (; first_ != told.below; ++first_) {
@@ -209,9 +215,7 @@ SendWindow::Ack SendWindow::acknowledge(const Acknowledgement& told, Instant now
         }
     }
     if (told.doubled) came_again(*told.doubled);
-    if (news.count == 0) return Ack::nothing_new;
-    take_news(news, told.held_back, now);
-    return Ack::progress;
+    if (news.count > 0) take_news(news, told.held_back, now);
 }
 
 void SendWindow::find_lost(Instant now) {

@@ -46,13 +46,19 @@ class SendWindow {
     // What may go on the wire now, new segments of at most `largest` bytes: first what is lost.
     // False: nothing.
     bool next(std::size_t largest, Frame& frame);
+    bool repeats() const { return lost_ > 0; }
     bool has_next() const { return lost_ > 0 || queue_.has_next(admit()); }
     // The frame that next() shows has been handed to the port.
     void transmitted(const Frame& frame, std::size_t path, Instant now);
 
-    enum class Ack : std::uint8_t { progress, nothing_new, impossible };
-    // `impossible`: acknowledges what was never sent; nothing was changed.
-    Ack acknowledge(const Acknowledgement& told, Instant now);
+    enum class Verdict : std::uint8_t {
+        news,
+        nothing_new,
+        impossible,  // acknowledges what was never sent
+    };
+    Verdict judge(const Acknowledgement& told) const;
+    // What was judged to be news, and came at `now`.
+    void acknowledge(const Acknowledgement& told, Instant now);
     // Finds what is lost as time passes.
     void tick(Instant now);
     std::optional<Instant> next_timeout() const;
@@ -132,6 +138,7 @@ class SendWindow {
     std::uint32_t first_ = 0, next_ = 0;  // sequences: oldest in flight, first never sent
     std::uint32_t limit_ = 0;             // first sequence that the peer does not grant
     std::array<std::uint16_t, kStreams> order_{};
+    std::size_t flight_;                      // most frames in flight now
     std::size_t lost_ = 0;                    // how many in flight are lost
     std::uint32_t lost_from_ = 0;             // none before this sequence is
     std::optional<Instant> overtaken_until_;  // when more of what was overtaken is lost

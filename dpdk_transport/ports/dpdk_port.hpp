@@ -104,9 +104,9 @@ class DpdkPort final : public Port {
              std::string name, UniqueFd lock);
     ~DpdkPort() override;
 
-    bool queue(ByteView header, ByteView body) override;
+    bool queue(const Header& header, ByteView body) override;
     FrameStore* frame_store() override { return store_.fits() ? &store_ : nullptr; }
-    Kept queue_kept(const KeptFrame& frame, ByteView header, std::size_t size) override;
+    Kept queue_kept(const KeptFrame& frame, const Header& header, std::size_t size) override;
     bool flush() override;
     std::size_t receive(const Receive& receive) override;
     int wakeup_fd() const override { return sleeper_->fd(); }

@@ -101,9 +101,10 @@ class MemoryPort final : public Port {
     MemoryPort(std::shared_ptr<Segment> segment, std::size_t index)
         : segment_(std::move(segment)), index_(index) {}
 
-    bool queue(ByteView header, ByteView body) override {
+    bool queue(const Header& header, ByteView body) override {
         if (burst_.size() == kBurst && !flush()) return false;
-        Bytes frame{header.begin(), header.end()};
+        Bytes frame(header.size);
+        header.write(frame);
         frame.insert(frame.end(), body.begin(), body.end());
         VSMP_CHECK(frame.size() >= 14 && frame.size() <= segment_->mtu() + 14, "frame size");
         burst_.push_back(std::move(frame));

@@ -1,5 +1,7 @@
 #include "dpdk_transport/ports/tap_port.hpp"
 
+#include <array>
+
 namespace vsmp::fabric {
 namespace {
 
@@ -13,16 +15,20 @@ class TapPort final : public Port {
     TapPort(std::unique_ptr<Port> port, std::unique_ptr<PcapngFile> file)
         : port_(std::move(port)), file_(std::move(file)) {}
 
-    bool queue(ByteView header, ByteView body) override {
-        if (!port_->queue(header, body)) return false;
-        file_->write(FrameDirection::outbound, wall_clock(), header, body);
+    bool queue(const Header& header, ByteView body) override {
+        std::array<std::byte, FrameStore::kHeaderRoom> room;
+        const auto written = std::span{room}.first(header.size);
+        header.write(written);
+        if (!port_->queue_copy(written, body)) return false;
+        file_->write(FrameDirection::outbound, wall_clock(), written, body);
         return true;
     }
     FrameStore* frame_store() override { return port_->frame_store(); }
-    Kept queue_kept(const KeptFrame& frame, ByteView header, std::size_t size) override {
+    Kept queue_kept(const KeptFrame& frame, const Header& header, std::size_t size) override {
         const Kept kept = port_->queue_kept(frame, header, size);
         if (kept == Kept::queued)
-            file_->write(FrameDirection::outbound, wall_clock(), header, {frame.payload(), size});
+            file_->write(FrameDirection::outbound, wall_clock(),
+                         {frame.payload() - header.size, header.size + size}, {});
         return kept;
     }
     bool flush() override { return port_->flush(); }

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <iostream>
 #include <random>
@@ -214,7 +215,7 @@ TEST_F(AfPacket, WakesForOurFramesOnly) {
         for (int i = 0; i < 6; ++i) writer.write(std::uint8_t{0xff});
         for (std::uint8_t octet : a->mac().octets) writer.write(octet);
         writer.write(static_cast<std::uint16_t>(type << 8 | type >> 8));
-        EXPECT_TRUE(a->queue(bytes, {}));
+        EXPECT_TRUE(a->queue_copy(bytes, {}));
         EXPECT_TRUE(a->flush());
     };
     std::size_t count = 0;
@@ -233,6 +234,30 @@ TEST_F(AfPacket, WakesForOurFramesOnly) {
     EXPECT_FALSE(b->arm_wakeup());
     EXPECT_EQ(b->receive(counting), 1u);
     EXPECT_EQ(count, 2u);
+}
+
+// The driver's socket hears all interfaces until it is bound to one.
+TEST_F(AfPacket, FramesOfOtherInterfacesStayOut) {
+    ASSERT_TRUE(add_veth("vc", "vd"));
+    std::atomic<bool> stop = false;
+    std::thread flood{[&] {
+        std::array<std::byte, 60> frame{};
+        frame[12] = std::byte{kEtherType >> 8};
+        frame[13] = std::byte{kEtherType & 0xff};
+        const UniqueFd socket{::socket(AF_PACKET, SOCK_RAW, 0)};
+        sockaddr_ll address{};
+        address.sll_family = AF_PACKET;
+        address.sll_ifindex = static_cast<int>(if_nametoindex("vc"));
+        while (!stop)
+            ::sendto(socket.get(), frame.data(), frame.size(), 0,
+                     reinterpret_cast<sockaddr*>(&address), sizeof address);
+    }};
+    auto opened = open_port(eal(), AfPacketOptions{"va"});
+    stop = true;
+    flood.join();
+    EXPECT_TRUE(run_command("ip link del vc"));
+    ASSERT_TRUE(opened);
+    EXPECT_EQ((*opened)->receive([](ByteView) {}), 0u);
 }
 
 // Frames of all sorts thrown at both ends while they talk.
@@ -274,10 +299,9 @@ class Stranger {
         header.sequence = random(300);
         header.acknowledged = random(300);
         header.channel = static_cast<Channel>(random(9));
-        ByteWriter writer{frame};
         const ByteView payload = ByteView{frame}.subspan(kHeaderSize);
         header.total = static_cast<std::uint16_t>(payload.size());
-        encode_frame(context, kBroadcastMac, MacAddress{}, header, payload, writer);
+        encode_frame(context, kBroadcastMac, MacAddress{}, header, payload, frame);
         if (random(2) == 0) frame[14 + random(kHeaderSize - 14)] ^= static_cast<std::byte>(1);
         return frame;
     }

@@ -118,10 +118,9 @@ TEST(Fabric, WhatIsDroppedIsCountedByWhy) {
     hello.mtu = 9000;
     const auto send = [&](const FrameContext& context, std::size_t size, std::size_t flipped) {
         std::array<std::byte, kHeaderSize> frame{};
-        ByteWriter writer{frame};
-        encode_frame(context, kBroadcastMac, stranger.mac(), hello, {}, writer);
+        encode_frame(context, kBroadcastMac, stranger.mac(), hello, {}, frame);
         if (flipped > 0) frame[flipped] ^= std::byte{0x40};
-        ASSERT_TRUE(stranger.queue(ByteView{frame}.first(size), {}));
+        ASSERT_TRUE(stranger.queue_copy(ByteView{frame}.first(size), {}));
         ASSERT_TRUE(stranger.flush());
     };
     const FrameContext right{
@@ -169,16 +168,15 @@ TEST(Fabric, NodeOfAnotherVersionIsNamed) {
     auto ports = make_memory_segment(2);
     auto node = *make_fabric(options_of(0, 2), one(std::move(ports[0])));
     std::array<std::byte, kHeaderSize> frame;
-    ByteWriter writer{frame};
     FrameHeader hello;
     hello.kind = FrameKind::hello;
     hello.from = NodeId{1};
     hello.to = NodeId{0};
     hello.sender = LinkIncarnation{5};
     hello.mtu = 9000;
-    encode_frame({99, NodeId{1}, 2, 0}, kBroadcastMac, ports[1]->mac(), hello, {}, writer);
+    encode_frame({99, NodeId{1}, 2, 0}, kBroadcastMac, ports[1]->mac(), hello, {}, frame);
     frame[kEthernetHeaderSize] = std::byte{kProtocolVersion + 1};
-    for (int i = 0; i < 3; ++i) ports[1]->queue(frame, {});
+    for (int i = 0; i < 3; ++i) ports[1]->queue_copy(frame, {});
     ports[1]->flush();
     EXPECT_TRUE(node->poll(Instant{1s}, [](NodeId, Channel, ByteView) {}));
     EXPECT_EQ(node->peer_state(NodeId{1}), PeerState::lost);

@@ -27,11 +27,10 @@ FrameHeader plausible(std::size_t payload_size) {
 
 std::vector<std::byte> frame_of(ByteView bytes) {
     std::vector<std::byte> frame(kHeaderSize + bytes.size());
-    ByteWriter writer{frame};
     FrameContext other = kContext;
     other.self = NodeId{1};
     encode_frame(other, MacAddress{}, MacAddress{}, plausible(bytes.size()),
-                 ByteView{frame}.subspan(kHeaderSize), writer);
+                 ByteView{frame}.subspan(kHeaderSize), frame);
     // The first byte says where the rest of the input goes: anywhere from the version on.
     if (bytes.empty()) return frame;
     const std::size_t at =

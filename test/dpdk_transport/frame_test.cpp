@@ -41,9 +41,8 @@ std::vector<std::byte> encoded(const FrameHeader& header, std::size_t payload_si
                                std::uint16_t vlan = 0) {
     std::vector<std::byte> frame(kMaxHeaderSize + payload_size, std::byte{0x5a});
     const std::vector<std::byte> payload(payload_size, std::byte{0x5a});
-    ByteWriter writer{frame};
-    encode_frame(context_of(1, vlan), kThere, kHere, header, payload, writer);
-    frame.resize(writer.size() + payload_size);
+    encode_frame(context_of(1, vlan), kThere, kHere, header, payload, frame);
+    frame.resize(header_size(context_of(1, vlan)) + payload_size);
     return frame;
 }
 
@@ -167,8 +166,7 @@ TEST(Frame, EveryFlippedBitIsFoundByTheChecksum) {
     sender.integrity = receiver.integrity = Integrity::checksum;
     const std::vector<std::byte> payload(37, std::byte{0xa5});
     std::vector<std::byte> frame(kHeaderSize);
-    ByteWriter writer{frame};
-    encode_frame(sender, kThere, kHere, data_header(37), payload, writer);
+    encode_frame(sender, kThere, kHere, data_header(37), payload, frame);
     frame.insert(frame.end(), payload.begin(), payload.end());
     ASSERT_TRUE(std::holds_alternative<DecodedFrame>(decode_frame(receiver, frame)));
     for (std::size_t bit = 8 * field::kKind; bit < 8 * frame.size(); ++bit) {
@@ -192,8 +190,7 @@ TEST(Frame, SealedPayloadIsLongerThanItSays) {
     sender.seal_overhead = receiver.seal_overhead = 24;
     const std::vector<std::byte> payload(10);
     std::vector<std::byte> frame(kHeaderSize);
-    ByteWriter writer{frame};
-    encode_frame(sender, kThere, kHere, data_header(10), payload, writer);
+    encode_frame(sender, kThere, kHere, data_header(10), payload, frame);
     frame.resize(frame.size() + 10 + 24);
     const auto result = decode_frame(receiver, frame);
     const auto* decoded = std::get_if<DecodedFrame>(&result);

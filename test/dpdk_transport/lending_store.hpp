@@ -9,6 +9,7 @@
 #include "dpdk_transport/core/checksum.hpp"
 #include "dpdk_transport/core/frame.hpp"
 #include "dpdk_transport/core/frame_store.hpp"
+#include "dpdk_transport/port.hpp"
 
 namespace vsmp::fabric {
 
@@ -28,12 +29,12 @@ class LendingStore final : public FrameStore {
     void give_back(void* handle) override { drop(*static_cast<Frame*>(handle)); }
 
     // Writes the header; what is sent, or nothing when the driver still has the frame.
-    ByteView lend(const KeptFrame& kept, ByteView header, std::size_t size) {
+    ByteView lend(const KeptFrame& kept, const Port::Header& header, std::size_t size) {
         Frame& frame = *static_cast<Frame*>(kept.handle());
         if (frame.users != 1) return {};
-        std::byte* start = kept.payload() - header.size();
-        std::memcpy(start, header.data(), header.size());
-        const ByteView sent{start, header.size() + size};
+        std::byte* start = kept.payload() - header.size;
+        header.write({start, header.size});
+        const ByteView sent{start, header.size + size};
         ++frame.users;
         lent_.push_back({&frame, sent, sum_of(sent)});
         if (lent_.size() > kLate) {

@@ -50,6 +50,7 @@ class LinkTest : public testing::Test {
             for (std::byte byte : payload) text += static_cast<char>(byte);
             got.push_back(text);
         });
+        link.tick(now);  // as who owns a link does before he sleeps
     }
     void give(Link& link, const Frames& frames) {
         for (const Wire& frame : frames) give(link, frame);

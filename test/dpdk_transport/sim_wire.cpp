@@ -23,17 +23,18 @@ class SimPort final : public Port {
     SimPort(SimWire& wire, std::size_t node, std::size_t segment)
         : wire_(wire), node_(node), segment_(segment) {}
 
-    bool queue(ByteView header, ByteView body) override {
-        VSMP_CHECK(header.size() + body.size() <= mtu() + kEthernetHeaderSize, "frame size");
-        wire_.send(node_, segment_, header, body);
+    bool queue(const Header& header, ByteView body) override {
+        std::vector<std::byte> written(header.size);
+        header.write(written);
+        send(written, body);
         return true;
     }
     FrameStore* frame_store() override { return &store_; }
-    Kept queue_kept(const KeptFrame& frame, ByteView header, std::size_t size) override {
+    Kept queue_kept(const KeptFrame& frame, const Header& header, std::size_t size) override {
         if (frame.store() != &store_) return Kept::copy_needed;
         const ByteView sent = store_.lend(frame, header, size);
         if (sent.empty()) return Kept::copy_needed;
-        queue(sent.first(header.size()), sent.subspan(header.size()));
+        send(sent, {});
         return Kept::queued;
     }
     bool flush() override { return true; }
@@ -48,6 +49,11 @@ class SimPort final : public Port {
     std::string name() const override { return "segment " + std::to_string(segment_); }
 
   private:
+    void send(ByteView header, ByteView body) {
+        VSMP_CHECK(header.size() + body.size() <= mtu() + kEthernetHeaderSize, "frame size");
+        wire_.send(node_, segment_, header, body);
+    }
+
     SimWire& wire_;
     std::size_t node_, segment_;
     LendingStore store_;

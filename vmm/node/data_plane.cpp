@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <array>
 
-#include "proto/monotonic_clock.hpp"
+#include "proto/polling_clock.hpp"
 
 namespace vsmp {
 namespace {
@@ -73,19 +73,22 @@ void DataPlane::run() {
     ::pthread_setname_np(::pthread_self(), "vsmp-data");  // for top -H
     if (const auto scheduled = fabric::schedule_this_thread(options_.scheduling); !scheduled)
         fail(scheduled.error());
+    PollingClock clock;
     while (!stopping_) {
-        const Instant now = monotonic_now();
+        const Instant now = clock.turn();
         bool worked = poll_fabric(now);
         worked |= read_faults(now, worked);
         worked |= run_commands(now);
         run_timers(now);
         if (worked) {
             idle_since_.reset();
+            clock.passed();
         } else if (!idle_since_) {
             idle_since_ = now;  // the work before took its time, too
         } else if (now - *idle_since_ >= options_.spin) {
             watch_peers();
             sleep(now);
+            clock.passed();
         }
     }
 }

@@ -52,7 +52,7 @@ class RawFrames {
         writer.write(job);
     }
     bool queue(fabric::Port& port) {
-        if (!port.queue(header_, from_.current())) return false;
+        if (!port.queue_copy(header_, from_.current())) return false;
         from_.advance();
         return true;
     }
