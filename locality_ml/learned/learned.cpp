@@ -11,7 +11,6 @@ constexpr float kTrialShips = 64;
 constexpr float kRetrialShips = 4;
 constexpr float kLeastFaults = 2;  // that a ship to the unknown needs
 constexpr float kFightPatience = 4;
-constexpr float kCrowded = 0.75F;
 constexpr float kColdPatience = 0.4F;  // of kLongUs
 
 }  // namespace

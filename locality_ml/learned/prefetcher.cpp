@@ -10,6 +10,7 @@ constexpr std::int64_t kMaxStep = 64;
 constexpr std::uint32_t kSureAfter = 2;  // equal steps
 constexpr std::size_t kMaxInFlight = 64;
 constexpr std::size_t kTrial = 4;  // pages that an unproven source may ask for
+constexpr std::size_t kRetrial = 1;  // the same after it was silenced
 constexpr float kProof = 16;       // fates after which it is proven, or silenced
 constexpr std::size_t kMaxChain = 4;
 constexpr Duration kQuiet = std::chrono::milliseconds(50);
@@ -36,8 +37,10 @@ std::optional<PageNumber> Companions::after(PageNumber page) const {
 
 std::size_t Trust::allowance(Instant now) const {
     if (now < quiet_until_ || in_flight_ >= kMaxInFlight) return 0;
-    if (recent_used_ + recent_wasted_ < kProof)
-        return in_flight_ < kTrial ? kTrial - in_flight_ : 0;
+    if (recent_used_ + recent_wasted_ < kProof) {
+        const std::size_t trial = quiet_times_ == 0 ? kTrial : kRetrial;
+        return in_flight_ < trial ? trial - in_flight_ : 0;
+    }
     return std::min(kMaxPrefetch, kMaxInFlight - in_flight_);
 }
 
@@ -56,8 +59,8 @@ void Trust::on_fate(PrefetchFate fate, Instant now) {
             break;
     }
     const float recent = recent_used_ + recent_wasted_;
-    // An unproven source is stopped by its first few failures.
-    const float allowed = std::max(kMaxWaste * recent * 0.75F, 1.5F);
+    // An unproven source is stopped by its first failures.
+    const float allowed = std::max(kMaxWaste * recent * 0.75F, quiet_times_ == 0 ? 1.5F : 0.5F);
     if (recent_wasted_ > allowed) {
         quiet_until_ = now + kQuiet * (1 << quiet_times_);
         quiet_times_ = std::min(quiet_times_ + 1, kMaxQuietDoublings);

@@ -58,7 +58,7 @@ Weighed Weighing::ship(const VcpuRecord& v, const RemoteFault& fault, NodeId to)
     w.share_here = share_here();
     // A load is a reason not to go. A reason to go it is for place() only, which takes its time.
     w.share_there = std::min(share_at(to), w.share_here);
-    if (w.share_there < w.share_here) all = std::min(all, lasting_stall(v, fetch));
+    if (w.share_there < kCrowded * w.share_here) all = std::min(all, lasting_stall(v, fetch));
     // Never tried: what it runs on stays here and would have to be fetched there, and what it
     // waits for from third nodes it waits for there too.
     // On its way through memory, what lies behind it does not matter.

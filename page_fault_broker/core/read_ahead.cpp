@@ -47,7 +47,17 @@ void ReadAhead::on_asked(std::uint64_t count) {
     asking_ = nullptr;
 }
 
-// The stream that this fault starts, if it is the second of two neighbours.
+void ReadAhead::on_fates(std::uint64_t used, std::uint64_t wasted) {
+    const std::uint64_t in_vain = wasted - wasted_before_;
+    const std::uint64_t all = used - used_before_ + in_vain;
+    if (all < kWeighed) return;
+    used_before_ = used;
+    wasted_before_ = wasted;
+    neighbours_ = 5 * in_vain > all ? std::min(neighbours_ + 1, kMostNeighbours)
+                                    : std::max(neighbours_ - 1, kFewestNeighbours);
+}
+
+// The stream that this fault starts, if it is the last of enough neighbours.
 ReadAhead::Stream* ReadAhead::begin(std::uint64_t page, Access access) {
     const auto neighbour = std::ranges::find_if(candidates_, [&](const Candidate& c) {
         return c.fault != 0 && (c.next == page || c.next == page + 1);
@@ -59,6 +69,8 @@ ReadAhead::Stream* ReadAhead::begin(std::uint64_t page, Access access) {
     neighbour->fault = time_;
     if (access == Access::write) neighbour->access = Access::write;
     if (neighbour->next == page + 1) return nullptr;  // the same page again
+    neighbour->next = page + 1;
+    if (++neighbour->length < neighbours_) return nullptr;
     Stream& oldest = *std::ranges::min_element(streams_, {}, &Stream::last_fault);
     forget(oldest);
     oldest = {.passed = page,

@@ -10,7 +10,8 @@
 // what was asked for is of use: twice as much shall be ahead from now on, and what is missing to
 // that is asked for. So several requests are under way at once, and neither node waits for the
 // other. A stream that is forgotten with pages unused has asked in vain, and new streams start with
-// half as much; with each touch of a marker they start with twice as much again.
+// half as much; with each touch of a marker they start with twice as much again. While more than a
+// fifth of what is asked for is in vain, it takes more neighbours in a row to start a stream.
 //
 // Pure; bounded: so many streams, so many pages ahead. Faults without order are remembered apart
 // and displace each other only: a stream, whose faults are rare, survives any number of them.
@@ -32,6 +33,10 @@ class ReadAhead {
     static constexpr std::uint64_t kSmallestStart = 1, kLargestStart = 4;
     static constexpr std::uint64_t kMarkerEvery = 64;
     static constexpr std::size_t kStreams = 8, kCandidates = 16;
+    // In a row, that start a stream.
+    static constexpr std::uint32_t kFewestNeighbours = 2, kMostNeighbours = 6;
+    // Pages whose fate is known, after which it is weighed how many were wasted.
+    static constexpr std::uint64_t kWeighed = 16;
     // So far behind its front a stream explains faults (writes to what was read, late arrivals);
     // what faults further behind may be the next scan.
     static constexpr std::uint64_t kBehind = 64;
@@ -56,6 +61,8 @@ class ReadAhead {
     };
     // Every fault, also those that this node answers itself.
     Advice on_fault(PageNumber page, Access access);
+    // What became of pages that were asked for, of all so far.
+    void on_fates(std::uint64_t used, std::uint64_t wasted);
     // Only the first `count` pages of the request just returned could be asked for.
     void on_asked(std::uint64_t count);
 
@@ -76,6 +83,7 @@ class ReadAhead {
         std::uint64_t next = 0;  // the page behind it
         std::uint64_t fault = 0;
         Access access{};
+        std::uint32_t length = 1;  // neighbours in a row
     };
 
     Stream* begin(std::uint64_t page, Access access);
@@ -84,7 +92,9 @@ class ReadAhead {
 
     std::uint64_t most_;
     std::uint64_t start_ = kLargestStart;
-    std::uint64_t time_ = 0;  // counts faults
+    std::uint32_t neighbours_ = kFewestNeighbours;
+    std::uint64_t used_before_ = 0, wasted_before_ = 0;  // when it was weighed last
+    std::uint64_t time_ = 0;                             // counts faults
     std::array<Stream, kStreams> streams_{};
     std::array<Candidate, kCandidates> candidates_{};
     Stream* asking_ = nullptr;

@@ -47,6 +47,7 @@ NodeId Broker::location(PageNumber page) const {
 void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Instant now) {
     now_ = now;
     ++counters_.faults;
+    read_ahead_.on_fates(ahead_ledger_.counters().used, ahead_ledger_.counters().wasted);
     const coherence::ReadAhead::Advice advice = read_ahead_.on_fault(fault.page, fault.access);
     ahead_ledger_.on_passed(advice.passed_from, advice.passed_to);
     ahead_ledger_.on_fault(fault.page);

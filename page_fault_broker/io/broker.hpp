@@ -88,9 +88,11 @@ class Broker : private coherence::MemoryKeeper {
     void on_fault(const Userfault& fault, coherence::Claimant claimant, Instant now);
     // Asks for pages that will be wanted soon, at most kMaxPrefetch of them, as a vCPU's fault
     // would. Nobody waits for them and they are not held: whoever needs one more gets it. Pages
-    // that are here already, or on their way, and numbers beyond the guest's RAM are passed over.
-    // It is a hint: while links are congested nothing is asked for.
-    void prefetch(std::span<const PageNumber> pages, Access access, MapAhead map, Instant now);
+    // that are here already, if only to be read, or on their way, and numbers beyond the guest's
+    // RAM are passed over. It is a hint: while links are congested nothing is asked for. Returns
+    // those that were.
+    std::vector<PageNumber> prefetch(std::span<const PageNumber> pages, Access access, MapAhead map,
+                                     Instant now);
     // A vCPU left before its fault was answered.
     void on_abandoned(coherence::Claimant claimant, Instant now);
     void on_message(NodeId from, ByteView payload, Instant now);

@@ -53,16 +53,21 @@ void Broker::ask_ahead(const coherence::ReadAhead::Request& request, PageNumber 
     read_ahead_.on_asked(count);
 }
 
-void Broker::prefetch(std::span<const PageNumber> pages, Access access, MapAhead map, Instant now) {
-    if (fabric_ && fabric_->congested()) return;
+std::vector<PageNumber> Broker::prefetch(std::span<const PageNumber> pages, Access access,
+                                         MapAhead map, Instant now) {
+    std::vector<PageNumber> asked;
+    if (fabric_ && fabric_->congested()) return asked;
     now_ = now;
     for (PageNumber page : pages.first(std::min(pages.size(), kMaxPrefetch))) {
         if (page.value() >= table_.homes().page_count()) continue;
+        if (permits(page, Access::read)) continue;  // as with companions
         const Prefetched what = prefetch_one(page, access, map);
         if (what == Prefetched::not_possible) break;
-        if (what == Prefetched::asked) ++counters_.prefetches;
+        if (what == Prefetched::asked) asked.push_back(page);
     }
+    counters_.prefetches += asked.size();
     settle();
+    return asked;
 }
 
 Broker::Prefetched Broker::prefetch_one(PageNumber page, Access access, MapAhead map) {

@@ -31,6 +31,19 @@ TEST(ReadAhead, DoublesWhatIsAheadWhenAMarkerIsTouchedUpToItsLimit) {
     EXPECT_EQ(touch(ahead, 111), 5u);   // to 127
 }
 
+TEST(ReadAhead, NeedsMoreNeighboursWhileMoreThanAFifthIsWasted) {
+    ReadAhead ahead{64};
+    ahead.on_fates(12, 4);
+    EXPECT_EQ(touch(ahead, 100) + touch(ahead, 101), 0u);
+    EXPECT_GT(touch(ahead, 102), 0u);
+    ahead.on_fates(16, 8);  // too few to say anything
+    EXPECT_EQ(touch(ahead, 300) + touch(ahead, 301), 0u);
+    EXPECT_GT(touch(ahead, 302), 0u);
+    ahead.on_fates(40, 4);
+    EXPECT_EQ(touch(ahead, 500), 0u);
+    EXPECT_GT(touch(ahead, 501), 0u);
+}
+
 TEST(ReadAhead, MarkersAreTheFirstOfARequestAndSomeOfTheOthers) {
     const ReadAhead::Request request{PageNumber{30}, 80, Access::read};
     std::vector<std::uint64_t> markers;

@@ -87,7 +87,7 @@ struct NodeStats {
     std::uint64_t faults = 0, fetches_read = 0, fetches_write = 0, upgrades = 0;
     std::uint64_t invalidations = 0;  // pages taken from this node's vCPUs
     std::uint64_t zero_pages = 0;     // fetches answered with a flag instead of contents
-    std::uint64_t prefetches = 0;     // pages the policy asked for; of use or not, by sample:
+    std::uint64_t prefetches = 0;     // pages the policy asked for; of use or not (pilot.hpp):
     std::uint64_t prefetch_used = 0, prefetch_wasted = 0;
     coherence::ReadAheadCounters read_ahead;
     std::uint64_t hold_us = 0;  // a page that was obtained stays so long at least, now

@@ -15,7 +15,9 @@ constexpr Duration kIdleTick = std::chrono::milliseconds(100);
 // The load is told again after this time, and at once when it differs by so much.
 constexpr Duration kLoadPeriod = std::chrono::milliseconds(200);
 constexpr std::uint32_t kLoadStep = 100;  // permille of a vCPU
-// Of so many pages fetched ahead together, one tells whether they were of use.
+// Pages fetched ahead tell each for itself whether they were of use, unless there are more than so
+// many together: then one for each few.
+constexpr std::size_t kFewPages = 4;
 constexpr std::size_t kPagesPerProbe = 8;
 constexpr std::size_t kMaxProbes = 256;
 // Untouched for so long, a page was fetched in vain.
@@ -95,25 +97,39 @@ void Pilot::on_ship_failed(VcpuId vcpu, Instant now) {
     policy_->observe(locality::ShipFailed{vcpu, directory_.peer(vcpu), now});
 }
 
-// Whether a page that is mapped was touched cannot be seen. So of each few pages one is mapped only
-// when it is touched, and stands for the others.
+// Whether a page that is mapped was touched cannot be seen, so a probe's first page is mapped only
+// when it is touched.
 void Pilot::prefetch(Access access, Instant now) {
     const std::vector<PageNumber> pages(ahead_.begin(), ahead_.end());
     ahead_ = {};
-    for (std::size_t i = 0; i < pages.size(); i += kPagesPerProbe) {
-        const std::size_t count = std::min(kPagesPerProbe, pages.size() - i);
+    const std::size_t together = pages.size() <= kFewPages ? 1 : kPagesPerProbe;
+    for (std::size_t i = 0; i < pages.size(); i += together) {
+        const std::size_t count = std::min(together, pages.size() - i);
         std::vector<PageNumber> group(pages.begin() + static_cast<std::ptrdiff_t>(i),
                                       pages.begin() + static_cast<std::ptrdiff_t>(i + count));
         // Not always the first in line, which is the surest.
         std::swap(group.front(), group[counters_.decisions % count]);
-        MapAhead map = MapAhead::at_once;
-        if (probes_.size() < kMaxProbes) {
-            map = MapAhead::on_touch;
-            probes_.push_back({ahead_for_, group, now});
-        }
-        broker_.prefetch(std::span{group}.first(1), access, map, now);
-        broker_.prefetch(std::span{group}.subspan(1), access, MapAhead::at_once, now);
+        prefetch_group(group, access, now);
     }
+}
+
+void Pilot::prefetch_group(std::span<const PageNumber> group, Access access, Instant now) {
+    Probe probe{ahead_for_, {}, now};
+    const auto miss = [&](PageNumber page) {
+        policy_->observe(locality::Prefetched{ahead_for_, page, PrefetchFate::missed, now});
+    };
+    while (!group.empty() && probe.pages.empty()) {
+        if (probes_.size() < kMaxProbes)
+            probe.pages = broker_.prefetch(group.first(1), access, MapAhead::on_touch, now);
+        if (probe.pages.empty()) miss(group.front());
+        group = group.subspan(1);
+    }
+    if (probe.pages.empty()) return;
+    const std::vector<PageNumber> others = broker_.prefetch(group, access, MapAhead::at_once, now);
+    for (PageNumber page : group)
+        if (std::ranges::find(others, page) == others.end()) miss(page);
+    probe.pages.insert(probe.pages.end(), others.begin(), others.end());
+    probes_.push_back(std::move(probe));
 }
 
 void Pilot::conclude(std::size_t probe, PrefetchFate fate, Instant now) {

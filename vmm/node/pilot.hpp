@@ -33,7 +33,7 @@ struct PilotCounters {
     std::uint64_t decisions = 0;
     std::uint64_t ships_by_fault = 0, ships_by_placement = 0;  // asked for and accepted
     std::uint64_t ships_refused = 0;                           // the vCPU could not leave
-    // Of pages fetched ahead, by sample (see prefetch()).
+    // Of pages fetched ahead; of many together by sample (see prefetch()).
     std::uint64_t prefetch_used = 0, prefetch_wasted = 0;
 };
 
@@ -92,6 +92,7 @@ class Pilot final : public BrokerObserver {
     };
 
     bool ship(VcpuId vcpu, NodeId to, Instant now);
+    void prefetch_group(std::span<const PageNumber> group, Access access, Instant now);
     void conclude(std::size_t probe, locality::PrefetchFate fate, Instant now);
     void expire_probes(Instant now);
     float busy_share(VcpuId vcpu, Instant now);

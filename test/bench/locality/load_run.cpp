@@ -254,8 +254,13 @@ Result<LoadResult> RunningLoad::counters() const {
         sum.fetches += node.fetches_read() + node.fetches_write() + node.upgrades();
         sum.ships += node.ships_in();
         sum.bytes += node.fabric().bytes_sent();
+        const auto& stream = node.read_ahead();
+        const auto& companions = node.companions();
         sum.prefetched += node.prefetches();
+        sum.prefetch_used += node.prefetch_used();
         sum.prefetch_wasted += node.prefetch_wasted();
+        sum.ahead_used += stream.used() + companions.used();
+        sum.ahead_wasted += stream.wasted() + companions.wasted();
     }
     return sum;
 }
@@ -288,7 +293,10 @@ Result<LoadResult> RunningLoad::measure() {
     result.ships -= before.ships;
     result.bytes -= before.bytes;
     result.prefetched -= before.prefetched;
+    result.prefetch_used -= before.prefetch_used;
     result.prefetch_wasted -= before.prefetch_wasted;
+    result.ahead_used -= before.ahead_used;
+    result.ahead_wasted -= before.ahead_wasted;
     result.phases = slices.take();
     for (std::size_t kind = 0; kind < load_.quota.size(); ++kind) {
         if (load_.quota[kind] == 0) continue;

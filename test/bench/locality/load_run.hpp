@@ -32,7 +32,10 @@ struct LoadResult {
     std::uint64_t fetches = 0;  // pages and permissions obtained from another node
     std::uint64_t ships = 0;
     std::uint64_t bytes = 0;  // on the fabric
-    std::uint64_t prefetched = 0, prefetch_wasted = 0;
+    // Pages that the policy had fetched ahead, and what became of them.
+    std::uint64_t prefetched = 0, prefetch_used = 0, prefetch_wasted = 0;
+    std::uint64_t ahead_used = 0,
+                  ahead_wasted = 0;       // the same of the broker's own (read-ahead, ..)
     std::uint64_t ships_in_a_second = 0;  // most of one vCPU
     std::vector<LoadPhase> phases;
 };

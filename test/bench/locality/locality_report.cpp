@@ -31,7 +31,8 @@ double settled(const LoadResult& run) {
 }
 
 struct Cell {
-    double seconds = 0, fetches = 0, ships = 0, bytes = 0, prefetched = 0, wasted = 0, settled = 0;
+    double seconds = 0, fetches = 0, ships = 0, bytes = 0, settled = 0;
+    double prefetched = 0, used = 0, wasted = 0, ahead_used = 0, ahead_wasted = 0;
     double fastest = 0, slowest = 0;
     double ships_in_a_second = 0;  // of all runs the most
     std::size_t runs = 0;
@@ -56,9 +57,12 @@ std::optional<Cell> cell(const LocalityReport& report, const std::string& row,
                 .fetches = count(&LoadResult::fetches),
                 .ships = count(&LoadResult::ships),
                 .bytes = count(&LoadResult::bytes),
-                .prefetched = count(&LoadResult::prefetched),
-                .wasted = count(&LoadResult::prefetch_wasted),
                 .settled = median(of(settled)),
+                .prefetched = count(&LoadResult::prefetched),
+                .used = count(&LoadResult::prefetch_used),
+                .wasted = count(&LoadResult::prefetch_wasted),
+                .ahead_used = count(&LoadResult::ahead_used),
+                .ahead_wasted = count(&LoadResult::ahead_wasted),
                 .fastest = *std::ranges::min_element(seconds),
                 .slowest = *std::ranges::max_element(seconds),
                 .ships_in_a_second = std::ranges::max(of(
@@ -114,8 +118,9 @@ double settled_after_ms(const std::vector<double>& slices) {
 }
 
 std::string to_table(const LocalityReport& report) {
-    constexpr std::array kLines{"",     "  fetches",      "  ships",
-                                "  MB", "  ships/s most", "  settled ms"};
+    constexpr std::array kLines{
+        "",       "  fetches", "  ships", "  MB", "  ships/s most", "  settled ms", "  prefetched",
+        "  used", "  wasted"};
     std::vector<std::string> columns = report.policies;
     columns.emplace_back(kOracle);
     std::string text = fmt::format("{:<17}", "time / best fixed");
@@ -139,6 +144,9 @@ std::string to_table(const LocalityReport& report) {
             lines[3] += fmt::format(" {:>12.1f}", one->bytes / 1e6);
             lines[4] += fmt::format(" {:>12.0f}", one->ships_in_a_second);
             lines[5] += fmt::format(" {:>12.0f}", one->settled);
+            lines[6] += fmt::format(" {:>12.0f}", one->prefetched);
+            lines[7] += fmt::format(" {:>12.0f}", one->used);
+            lines[8] += fmt::format(" {:>12.0f}", one->wasted);
         }
         lines[0] += fmt::format(" {:>14.3f}", best);
         for (const std::string& line : lines) text += line + "\n";
@@ -163,7 +171,10 @@ std::string to_json(const LocalityReport& report) {
                        {"ships", one->ships},
                        {"bytes", one->bytes},
                        {"prefetched", one->prefetched},
+                       {"prefetch_used", one->used},
                        {"prefetch_wasted", one->wasted},
+                       {"ahead_used", one->ahead_used},
+                       {"ahead_wasted", one->ahead_wasted},
                        {"ships_in_a_second", one->ships_in_a_second},
                        {"settled_after_ms", one->settled}};
             if (best > 0) entry["over_best"] = one->seconds / best;
