@@ -81,11 +81,9 @@ void DataPlane::run() {
         worked |= run_commands(now);
         run_timers(now);
         if (worked) {
-            idle_since_.reset();
+            busy_until_ = now + options_.spin;
             clock.passed();
-        } else if (!idle_since_) {
-            idle_since_ = now;  // the work before took its time, too
-        } else if (now - *idle_since_ >= options_.spin) {
+        } else if (now >= busy_until_) {
             watch_peers();
             sleep(now);
             clock.passed();

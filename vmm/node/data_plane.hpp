@@ -173,7 +173,7 @@ class DataPlane final : private coherence::TurnClock {
     Instant paths_due_{};
     std::vector<std::string> told_;  // by peer: what is wrong with a way to it
     unsigned faultless_rounds_ = 0;
-    std::optional<Instant> idle_since_;  // polls some time longer, then sleeps
+    Instant busy_until_{};  // polls without sleeping until then
     bool links_up_ = false;
     bool ready_ = false;
     bool failed_ = false;
