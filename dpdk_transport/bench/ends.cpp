@@ -144,7 +144,7 @@ Wire* End::find(const std::string& name) {
 
 std::string prepare(const Stage& stage) {
     if (stage.port == BenchPort::memory) return {};
-    const std::string problem = enter_network_sandbox();
+    std::string problem = enter_network_sandbox();
     // Loopback serves as well, when nobody else's packets have to be kept away.
     if (stage.port == BenchPort::vhost_user) {
         if (problem.empty()) run_command("ip link set lo up");

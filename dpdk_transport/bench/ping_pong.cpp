@@ -89,9 +89,8 @@ Result<Latencies> rounds(const PingPong& options, Once once) {
     samples.reserve(options.rounds);
     for (std::size_t i = 0; samples.size() < options.rounds; ++i) {
         pause(options.interval);
-        auto taken = once(i);
-        if (!taken) return taken.error();
-        if (*taken && i >= options.warm_up) samples.push_back(**taken);
+        VSMP_TRY_ASSIGN(const std::optional<Duration> taken, once(i));
+        if (taken && i >= options.warm_up) samples.push_back(*taken);
     }
     return Latencies{std::move(samples)};
 }

@@ -30,11 +30,11 @@ struct LinkTiming {
     Duration probe_interval = std::chrono::milliseconds(20);
     Duration probe_interval_max = std::chrono::milliseconds(200);
 
-    // Frames in flight to one peer; as many as flight_near while they come there and their answers
-    // back within `near`: then what is urgent does not wait for long behind them.
+    // Frames in flight to one peer; flight_near while they come there and their answers back within
+    // `near`: then what is urgent does not wait for long behind them.
     std::size_t flight = 64;
-    std::size_t flight_near = 128;
-    Duration near = std::chrono::microseconds(50);
+    std::size_t flight_near = 192;
+    Duration near = std::chrono::microseconds(80);
     // Sequences from the oldest that is missing on: frames that wait for it at the receiver are not
     // in flight any more, and others go on. A power of two, at most kSelectiveReach: what arrived
     // beyond that could not be told.

@@ -239,18 +239,18 @@ void SendWindow::find_lost(Instant now) {
 
 void SendWindow::time_out(std::size_t index, Instant now) {
     PathUse& path = paths_[index];
-    std::optional<std::uint32_t> oldest;
+    std::uint32_t oldest = next_;  // none
     for (std::uint32_t sequence = first_; sequence != next_; ++sequence) {
         const InFlight& frame = at(sequence);
         if (frame.state != State::flying || frame.path != index) continue;
-        if (!oldest || frame.sent.number < at(*oldest).sent.number) oldest = sequence;
+        if (oldest == next_ || frame.sent.number < at(oldest).sent.number) oldest = sequence;
     }
-    VSMP_CHECK(oldest, "nothing is in flight");
+    VSMP_CHECK(oldest != next_, "nothing is in flight");
     // All of it went out after the timer was started.
-    path.timer_start = std::max(path.timer_start, at(*oldest).sent.at);
+    path.timer_start = std::max(path.timer_start, at(oldest).sent.at);
     if (now < path.timeout_at()) return;
     path.round_trip.back_off(path.urgency());
-    lose(*oldest, Cause::timeout);
+    lose(oldest, Cause::timeout);
     path.reordering.probe();
     ++path.timeouts;
     ++timeouts_in_a_row_;
