@@ -270,15 +270,16 @@ TEST_F(BrokerTest, PrefetchedPagesAreThereWithoutAFault) {
 // What is here to read is taken to write only right behind a fault: else a write anywhere in what a
 // stream has asked for takes pages away from their readers.
 TEST_F(BrokerTest, OneWriteDoesNotTakeManyPagesFromTheirReaders) {
-    start({17, 1});
-    for (std::uint64_t page = 0; page < 17; ++page) word(0, page)->store(page + 1);
+    start({64, 1});
+    for (std::uint64_t page = 0; page < 64; ++page) word(0, page)->store(page + 1);
     for (std::uint64_t page = 16; page-- > 0;) EXPECT_EQ(word(1, page)->load(), page + 1);
-    word(1, 3)->store(100);  // beside 2: a stream, with 4 to 7 ahead
-    for (std::uint64_t page = 4; page < 8; ++page) word(1, page)->store(100);
-    for (std::uint64_t page = 4; page < 8; ++page) EXPECT_EQ(word(0, page)->load(), 100u);
-    word(1, 5)->store(101);
-    EXPECT_EQ(word(1, 16)->load(), 17u);  // behind all that was asked for
-    EXPECT_EQ(counters(1).upgrades, 6u);
+    // Enough for those to be forgotten.
+    for (std::uint64_t page = 63; page-- > 32;) EXPECT_EQ(word(1, page)->load(), page + 1);
+    for (std::uint64_t page = 3; page < 9; ++page) word(1, page)->store(100);  // 5 to 8 ahead
+    for (std::uint64_t page = 3; page < 9; ++page) EXPECT_EQ(word(0, page)->load(), 100u);
+    word(1, 6)->store(101);
+    EXPECT_EQ(word(1, 63)->load(), 64u);  // behind all that was asked for
+    EXPECT_EQ(counters(1).upgrades, 7u);
 }
 
 // Faults come from two arrays in turn, and in between from anywhere.
