@@ -43,7 +43,7 @@ struct Outcome {
     void forget() {
         count *= 0.25F;
         stays *= 0.25F;
-        failures = 0;
+        failures *= 0.5F;  // phases may be noticed where there are none
     }
 };
 

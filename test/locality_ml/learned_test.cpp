@@ -118,6 +118,40 @@ TEST(Learned, SpreadsFromAnOverloadedNodeButNotAtOnce) {
     EXPECT_LT(ticks, 20u);
 }
 
+const std::array<NodeLoad, 2> kBothBusy{NodeLoad{.host = 0, .cpus = 1, .runnable = 1},
+                                        NodeLoad{.host = 1, .cpus = 1, .runnable = 1}};
+
+// They come once, and to share a CPU goes on.
+TEST(Learned, NewPagesAreNoReasonToShareACpuUnlessTheyGoOnComing) {
+    const auto policy = make_learned(test::node(0));
+    Instant now = kStart;
+    policy->on_loads(kBothBusy, now);
+    const std::size_t fetched = fetches_until_ship(*policy, kOther, now, 8000);
+    EXPECT_GT(fetched * 140us, 300ms);
+    EXPECT_LT(fetched * 140us, 1s);
+}
+
+TEST(Learned, ABurstOfFightingIsNoReasonToShareACpuButFightingIs) {
+    const auto policy = make_learned(test::node(0));
+    policy->on_loads(kBothBusy, kStart);
+    Instant now = kStart;
+    const auto fights = [&](Duration time) {
+        for (const Instant end = now + time; now < end; now += 1us)
+            for (std::uint64_t page = 1; page < 4; ++page) {
+                const RemoteFault fault = remote_fault(5 * page, kOther, now);
+                if (std::holds_alternative<Ship>(policy->decide(fault))) return true;
+                now += 140us;
+                policy->observe(Fetched{kVcpu, fault.page, kOther, 140us, now});
+            }
+        return false;
+    };
+    for (int i = 0; i < 10; ++i) {
+        EXPECT_FALSE(fights(3ms));
+        now += 50ms;
+    }
+    EXPECT_TRUE(fights(100ms));
+}
+
 TEST(Learned, DoesNotSpreadToANodeOfTheSameHost) {
     const auto policy = make_learned(test::node(0));
     const std::array<NodeLoad, 2> loads{NodeLoad{.host = 0, .cpus = 1, .runnable = 4},

@@ -267,6 +267,21 @@ TEST_F(BrokerTest, PrefetchedPagesAreThereWithoutAFault) {
     EXPECT_LE(seen.faults, 1u);
 }
 
+// What is here to read is taken to write only right behind a fault: else a write anywhere in what a
+// stream has asked for takes pages away from their readers.
+TEST_F(BrokerTest, OneWriteDoesNotTakeManyPagesFromTheirReaders) {
+    start({64, 1});
+    for (std::uint64_t page = 0; page < 64; ++page) word(0, page)->store(page + 1);
+    for (std::uint64_t page = 16; page-- > 0;) EXPECT_EQ(word(1, page)->load(), page + 1);
+    // Enough for those to be forgotten.
+    for (std::uint64_t page = 63; page-- > 32;) EXPECT_EQ(word(1, page)->load(), page + 1);
+    for (std::uint64_t page = 3; page < 9; ++page) word(1, page)->store(100);  // 5 to 8 ahead
+    for (std::uint64_t page = 3; page < 9; ++page) EXPECT_EQ(word(0, page)->load(), 100u);
+    word(1, 6)->store(101);
+    EXPECT_EQ(word(1, 63)->load(), 64u);  // behind all that was asked for
+    EXPECT_EQ(counters(1).upgrades, 7u);
+}
+
 // Faults come from two arrays in turn, and in between from anywhere.
 TEST_F(BrokerTest, TwoThreadsThatScanTwoArraysAreBothReadAheadOf) {
     constexpr std::uint64_t kArray = 2048, kAnywhere = 2 * kArray;
