@@ -4,8 +4,8 @@
 // lookup costs the same whatever the guest's size.
 //
 // What only matters while a page is being moved (requests, acks, who waits) is kept aside for the
-// few pages to which that happens now, and found by a number that takes unused bits of a page's word
-// or entry.
+// few pages to which that happens now, and found by a number that takes unused bits of a page's
+// word or entry.
 //
 // Owned by the data-plane thread.
 #pragma once
@@ -45,9 +45,7 @@ class PageTable {
         return page.value() - first_home_ < home_pages_;  // wraps for pages before the first
     }
 
-    Permission permission(PageNumber page) const {
-        return permission_in(word(page), page);
-    }
+    Permission permission(PageNumber page) const { return permission_in(word(page), page); }
     LocalPage local(PageNumber page) const;
     void set_local(PageNumber page, const LocalPage& state);
     HomePage home(PageNumber page) const;  // of a page homed here
@@ -66,7 +64,8 @@ class PageTable {
     std::size_t active_pages() const { return moving_local_.size() + moving_home_.size(); }
 
   private:
-    struct HomeEntry {  // differences to initial_home_page(self); sharers[0]: slot of one that moves
+    // Differences to initial_home_page(self); while a page moves its slot is in sharers[0].
+    struct HomeEntry {
         std::array<std::uint32_t, 2> sharers;
         std::uint8_t owner;
         std::uint8_t requester;
@@ -93,8 +92,7 @@ class PageTable {
         return words_[page.value()];
     }
     std::uint32_t initial_permission(PageNumber page) const {
-        return static_cast<std::uint32_t>(is_home(page) ? Permission::exclusive
-                                                        : Permission::none);
+        return static_cast<std::uint32_t>(is_home(page) ? Permission::exclusive : Permission::none);
     }
     Permission permission_in(std::uint32_t bits, PageNumber page) const {
         return static_cast<Permission>((bits & kPermissionMask) ^ initial_permission(page));

@@ -155,8 +155,7 @@ void End::add_costs(const Snapshot& before, const Snapshot& after) {
         to += (static_cast<double>(until) - static_cast<double>(from)) / pages;
     };
     StreamCosts& costs = found_.costs;
-    if (!is_writer())
-        return add(costs.cpu_us_home, before.process_cpu_us, after.process_cpu_us);
+    if (!is_writer()) return add(costs.cpu_us_home, before.process_cpu_us, after.process_cpu_us);
     add(costs.cpu_us_writer, before.process_cpu_us, after.process_cpu_us);
     add(costs.cpu_us_loop, before.own_cpu_us, after.own_cpu_us);
     add(costs.faults, before.pages.faults, after.pages.faults);

@@ -22,7 +22,7 @@ struct StreamPlan {
     unsigned limit_mib = 64;  // of node 1
     unsigned plain_mib = 8;   // how much of the region the loop without read-ahead writes
     Beside beside = Beside::others;
-    std::string folder;       // for sockets
+    std::string folder;  // for sockets
 };
 
 // Pages a second, one figure for each round.
