@@ -49,7 +49,7 @@ Result<std::unique_ptr<PcapngFile>> PcapngFile::create(const std::string& path,
     header.write(~std::uint64_t{0});  // length of the section: not known
     header.write(kHeaderLength);
 
-    const std::string name = interface.substr(0, kMaxName);
+    const std::string_view name = std::string_view{interface}.substr(0, kMaxName);
     const std::array<std::byte, 1> resolution{std::byte{kNanoseconds}};
     const auto length = static_cast<std::uint32_t>(20 + (4 + padded(name.size())) + 8 + 4);
     header.write(kInterfaceDescription);
