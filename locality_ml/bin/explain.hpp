@@ -9,8 +9,8 @@
 
 namespace vsmp::locality {
 
-// Traces (trace.hpp) of one run's nodes, replayed through the policy that they name, in the order of
-// time; a line for each fault, page, ship and placement that moved somebody, its begin the
+// Traces (trace.hpp) of one run's nodes, replayed through the policy that they name, in the order
+// of time; a line for each fault, page, ship and placement that moved somebody, its begin the
 // milliseconds since the first.
 Result<std::string> explain_run(const std::vector<ByteView>& traces);
 

@@ -9,9 +9,9 @@ namespace {
 constexpr std::int64_t kMaxStep = 64;
 constexpr std::uint32_t kSureAfter = 2;  // equal steps
 constexpr std::size_t kMaxInFlight = 64;
-constexpr std::size_t kTrial = 4;  // pages that an unproven source may ask for
+constexpr std::size_t kTrial = 4;    // pages that an unproven source may ask for
 constexpr std::size_t kRetrial = 1;  // the same after it was silenced
-constexpr float kProof = 16;       // fates after which it is proven, or silenced
+constexpr float kProof = 16;         // fates after which it is proven, or silenced
 constexpr std::size_t kMaxChain = 4;
 constexpr Duration kQuiet = std::chrono::milliseconds(50);
 constexpr std::uint32_t kMaxQuietDoublings = 8;

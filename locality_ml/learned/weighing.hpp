@@ -21,7 +21,7 @@ using NodeLoads = std::array<NodeLoad, kMaxNodes>;
 
 inline constexpr float kLeastBetter = 0.1F;  // of the time; less is noise
 inline constexpr float kMuchLess = 0.7F;  // times; a vCPU that hardly runs waits as much anywhere
-inline constexpr float kCrowded = 0.75F;   // of the share of a CPU; more is hardly shared
+inline constexpr float kCrowded = 0.75F;  // of the share of a CPU; more is hardly shared
 inline constexpr float kMaxUsefulUs = 20'000;
 
 inline float clamp01(float x) {

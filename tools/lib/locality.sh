@@ -1,4 +1,4 @@
-# tools/dev locality {record,replay,compare,plot} ...: ship-or-fetch policies, on traces and on
+# tools/dev locality {record,replay,explain,compare,plot} ...: ship-or-fetch policies, on traces and on
 # simulated guests. `record DIRECTORY -- COMMAND` records what nodes do that COMMAND starts (on this
 # host, the command and all); else it is vsmp-locality's, see --help. docs/locality.md has examples.
 # shellcheck shell=bash

@@ -46,7 +46,7 @@ constexpr Row kRows[] = {
     {"zero pages", [](const auto& n) { return n.zero_pages(); }},
     {"invalidations", [](const auto& n) { return n.invalidations(); }},
     {"policy prefetches", [](const auto& n) { return n.prefetches(); }},
-    {"policy pref. used", [](const auto& n) { return n.prefetch_used(); }},
+    {"policy pref. used, sampled", [](const auto& n) { return n.prefetch_used(); }},
     {"policy pref. wasted", [](const auto& n) { return n.prefetch_wasted(); }},
     {"read-ahead: asked", [](const auto& n) { return n.read_ahead().asked(); }},
     {"read-ahead: used", [](const auto& n) { return n.read_ahead().used(); }},
