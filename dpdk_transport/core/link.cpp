@@ -60,7 +60,7 @@ void Link::lose(std::string why) {
     state_ = PeerState::lost;
     problem_ = std::move(why);
     send_.clear();
-    untaken_.reset();
+    untaken_.is_news = false;
     ack_now_ = false;
     owed_ = 0;
 }
@@ -128,13 +128,14 @@ void Link::receive(std::size_t path_index, const FrameHeader& header, ByteView p
         return;
     }
     take_acknowledgement();
-    const Acknowledgement told = acknowledgement_of(header, payload);
-    switch (send_.judge(told)) {
+    untaken_.told = acknowledgement_of(header, payload);
+    switch (send_.judge(untaken_.told)) {
         case SendWindow::Verdict::impossible:
             ++counters_.rejected, ++counters_.impossible;
             return;
         case SendWindow::Verdict::news:
-            untaken_ = Untaken{told, now};
+            untaken_.came = now;
+            untaken_.is_news = true;
             break;
         case SendWindow::Verdict::nothing_new:
             break;
@@ -160,9 +161,7 @@ void Link::receive(std::size_t path_index, const FrameHeader& header, ByteView p
 }
 
 void Link::take_acknowledgement() {
-    if (!untaken_) return;
-    send_.acknowledge(untaken_->told, untaken_->came);
-    untaken_.reset();
+    if (std::exchange(untaken_.is_news, false)) send_.acknowledge(untaken_.told, untaken_.came);
 }
 
 void Link::receive_probe(std::size_t path, const FrameHeader& header, ByteView payload,

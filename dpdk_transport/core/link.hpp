@@ -160,12 +160,13 @@ class Link {
     LinkIncarnation peer_;  // unknown until the first frame
     PeerCounters counters_;
 
-    // Of the newest frame, not taken in yet.
+    // Of the newest frame, if it is news; not taken in yet. Made here: a copy would wait for it.
     struct Untaken {
         Acknowledgement told;
         Instant came{};
+        bool is_news = false;
     };
-    std::optional<Untaken> untaken_;
+    Untaken untaken_;
 
     std::optional<Instant> connecting_since_;
     Instant heard_at_{};
