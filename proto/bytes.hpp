@@ -75,7 +75,7 @@ class ByteWriter {
     std::span<std::byte> reserve(std::size_t size) {
         VSMP_CHECK(size <= buffer_.size() - used_, "encode buffer too small");
         used_ += size;
-        return buffer_.subspan(used_ - size, size);
+        return buffer_.first(used_).last(size);
     }
 
     std::span<std::byte> buffer_;
