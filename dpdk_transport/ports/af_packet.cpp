@@ -127,9 +127,9 @@ Result<std::unique_ptr<Port>> open_af_packet(const std::shared_ptr<Eal>& eal,
 
     // The driver claims a largest frame of 1518 bytes whatever the interface's MTU: leave it alone.
     VSMP_TRY(device->start({.buffers = 1024, .room = kRingFrame}));
-    // Until the driver bound its socket, that heard all interfaces: a hello from another link would
-    // have the peer looked for here under a wrong address.
-    device->drop_received(kRingFrames);
+    // The driver opens its ring before it binds the socket, which hears all interfaces until then:
+    // a peer's hello to another link of this node would look as if it had come by this one.
+    device->discard(kRingFrames);
     return std::unique_ptr<Port>{
         std::make_unique<DpdkPort>(std::move(device), sleep_on_socket(socket), interface.mtu,
                                    "af_packet on " + options.interface, std::move(lock))};

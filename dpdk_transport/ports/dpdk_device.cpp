@@ -84,14 +84,13 @@ Result<> DpdkDevice::start(const Setup& setup) {
     return {};
 }
 
-void DpdkDevice::drop_received(std::size_t most) {
+void DpdkDevice::discard(std::size_t most) const {
     std::array<rte_mbuf*, Port::kBurst> frames;
-    for (std::size_t dropped = 0; dropped < most;) {
-        const std::uint16_t count = rte_eth_rx_burst(port_, kQueue, frames.data(),
-                                                     static_cast<std::uint16_t>(frames.size()));
+    for (std::size_t discarded = 0; discarded < most;) {
+        const std::uint16_t count = rte_eth_rx_burst(port_, kQueue, frames.data(), frames.size());
         if (count == 0) return;
         rte_pktmbuf_free_bulk(frames.data(), count);
-        dropped += count;
+        discarded += count;
     }
 }
 

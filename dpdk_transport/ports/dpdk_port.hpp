@@ -44,8 +44,8 @@ class DpdkDevice {
         bool rx_interrupt = false;
     };
     Result<> start(const Setup& setup);
-    // Drops what has arrived already, `most` frames of it.
-    void drop_received(std::size_t most);
+    // Throws away what has come since it started, `most` frames at most.
+    void discard(std::size_t most) const;
     rte_mempool* pool() const { return pool_; }
     const std::shared_ptr<Eal>& eal() const { return eal_; }
 

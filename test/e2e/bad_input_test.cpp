@@ -129,7 +129,7 @@ TEST_F(BadInput, VhostUserServerKilledLeavesNoSocket) {
                                      "0 1000 0 0 0 0 0 0 0 0 0 0 0 0 0 1"))};
     ASSERT_TRUE(run.wait_for("micro vcpu=1 report code=99")) << run.errors;
     ASSERT_TRUE(std::filesystem::exists(socket));
-    ASSERT_EQ(::kill(scratch_.node_process(0), SIGKILL), 0);
+    ASSERT_EQ(::kill(scratch_.node_process(0).value(), SIGKILL), 0);
     const std::string line = ends(kNodeFailed, run);
     EXPECT_TRUE(has(line, "node 0 (local): its process was killed")) << line;
     EXPECT_FALSE(std::filesystem::exists(socket));
@@ -178,11 +178,11 @@ TEST_F(BadInput, NobodyMayUseKvm) {
 TEST_F(BadInput, NodeKilledWhileItStarts) {
     control::Program run{command(xml({}, "0 1000 0 0 0 0 0 0 0 0 0 0 0 0 0 1"))};
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    int process = -1;
-    while ((process = scratch_.node_process(1)) < 0 && std::chrono::steady_clock::now() < deadline)
+    std::optional<int> process;
+    while (!(process = scratch_.node_process(1)) && std::chrono::steady_clock::now() < deadline)
         std::this_thread::yield();
-    ASSERT_GT(process, 0);
-    ASSERT_EQ(::kill(process, SIGKILL), 0);
+    ASSERT_TRUE(process);
+    ASSERT_EQ(::kill(*process, SIGKILL), 0);
     const std::string line = ends(kNodeFailed, run);
     EXPECT_TRUE(has(line, "node 1 (local): its process was killed by signal 9")) << line;
 }
@@ -191,9 +191,7 @@ TEST_F(BadInput, NodeKilledWhileTheGuestRuns) {
     for (unsigned node : {0, 1}) {
         control::Program run{command(xml({}, "0 1000 0 0 0 0 0 0 0 0 0 0 0 0 0 1"))};
         ASSERT_TRUE(run.wait_for("micro vcpu=1 report code=99")) << run.errors;
-        const int process = scratch_.node_process(node);
-        ASSERT_GT(process, 0);
-        ASSERT_EQ(::kill(process, SIGKILL), 0);
+        ASSERT_EQ(::kill(scratch_.node_process(node).value(), SIGKILL), 0);
         const std::string line = ends(kNodeFailed, run);
         EXPECT_TRUE(has(line, fmt::format("node {} (local): its process was killed", node)))
             << line;

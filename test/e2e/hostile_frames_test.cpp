@@ -200,7 +200,7 @@ class HostileFrames : public ForgedHello, public testing::WithParamInterface<Sea
         if (GetParam() == Sealing::key) machine.settings = "<v:fabric key='" + key_ + "'/>";
         MicroGuest guest{machine, "share", {0, kVersions}, Begin::spread};
         EXPECT_TRUE(guest.ready()) << guest.transcript();
-        const int process = guest.scratch().node_process(0);
+        const int process = guest.scratch().node_process(0).value();
         std::array<Intruder, 2> ends{Intruder{process, "vsmp0"}, Intruder{process, "vsmp1"}};
         const auto began = std::chrono::steady_clock::now();
         std::array<Attack, 2> attacks{Attack{ends[0], ends[1], GetParam()},
@@ -237,7 +237,7 @@ class HostileFrames : public ForgedHello, public testing::WithParamInterface<Sea
 TEST_F(ForgedHello, EndsAGuestWithoutAKey) {
     MicroGuest guest{Machine{}, "share", {0, kVersions}, Begin::spread};
     ASSERT_TRUE(guest.ready()) << guest.transcript();
-    const int process = guest.scratch().node_process(0);
+    const int process = guest.scratch().node_process(0).value();
     Intruder sender{process, "vsmp0"}, listener{process, "vsmp1"};
     std::optional<Frame> frame;
     // An acknowledgement alone says least: of the hello's fields only the MTU is missing.

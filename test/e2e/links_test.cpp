@@ -47,7 +47,7 @@ TEST_F(Links, AGuestOutlivesOneOfTwo) {
     EXPECT_TRUE(all_nodes_have(guest, 0, carries)) << guest.vsmpctl({"stats"});
     EXPECT_TRUE(all_nodes_have(guest, 1, carries)) << guest.vsmpctl({"stats"});
     {
-        const InNamespaceOf node{guest.scratch().node_process(0)};
+        const InNamespaceOf node{guest.scratch().node_process(0).value()};
         ASSERT_EQ(std::system("ip link set vsmp0 down"), 0);
     }
     EXPECT_TRUE(all_nodes_have(guest, 0, [](const wire::PathStats& path) {

@@ -99,7 +99,7 @@ std::vector<MemoryCgroup> confine(MicroGuest& guest, const Sizes& sizes) {
             std::cout << "SKIPPED: nodes in memory cgroups: " << cgroup.error().message << '\n';
             break;
         }
-        const auto added = cgroup->add(guest.scratch().node_process(n));
+        const auto added = cgroup->add(guest.scratch().node_process(n).value());
         EXPECT_TRUE(added) << added.error().message;
         cgroups.push_back(std::move(*cgroup));
     }

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "kvm_glue/probe.hpp"
+#include "test/find_node.hpp"
 
 namespace vsmp::e2e {
 
@@ -53,28 +54,12 @@ std::string Scratch::write(const std::string& file, std::string_view bytes) cons
     return folder_ / file;
 }
 
-namespace {
-
-// Nodes carry "--label GUEST/N" on their command line.
-int find_process(const std::string& label) {
-    std::error_code ignored;
-    for (const auto& entry : fs::directory_iterator("/proc", ignored)) {
-        std::ifstream file{entry.path() / "cmdline", std::ios::binary};
-        const std::string line{std::istreambuf_iterator<char>{file}, {}};
-        if (line.find("--label") == line.npos || line.find(label) == line.npos) continue;
-        return std::atoi(entry.path().filename().c_str());
-    }
-    return -1;
-}
-
-}  // namespace
-
-int Scratch::node_process(unsigned node) const {
-    return find_process(name() + "/" + std::to_string(node));
+std::optional<int> Scratch::node_process(unsigned node) const {
+    return test::find_node(name() + "/" + std::to_string(node));
 }
 
 bool Scratch::any_node() const {
-    return find_process(name() + "/") >= 0;
+    return test::find_node(name() + "/").has_value();
 }
 
 void Scratch::expect_nothing_left() const {

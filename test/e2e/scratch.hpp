@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 namespace vsmp::e2e {
@@ -33,8 +34,8 @@ class Scratch {
     std::string name() const { return folder_.filename(); }
     std::string write(const std::string& file, std::string_view bytes) const;
 
-    // Process of a node of the guest `name()`; -1: there is none.
-    int node_process(unsigned node) const;
+    // Process of a node of the guest `name()`, if there is one.
+    std::optional<int> node_process(unsigned node) const;
     bool any_node() const;
 
   private:

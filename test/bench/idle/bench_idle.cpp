@@ -50,8 +50,8 @@ Result<json> rest(const Port& port, const Settings& settings, double per_us) {
         e2e::Begin::spread};
     const auto failed = [&](const char* what) { return Error{what + guest.transcript()}; };
     const auto use = [&] {
-        return Use{use_of(guest.scratch().node_process(0)),
-                   use_of(guest.scratch().node_process(1))};
+        return Use{use_of(guest.scratch().node_process(0).value()),
+                   use_of(guest.scratch().node_process(1).value())};
     };
     if (!guest.ready()) return failed("the vCPUs are not where they belong:\n");
     guest.type_line();

@@ -11,10 +11,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
 #include "program.hpp"
 #include "proto/fd.hpp"
+#include "test/find_node.hpp"
 #include "test/skip.hpp"
 #include "test/vmm/boot/images.hpp"
 
@@ -104,18 +104,7 @@ class RunTest : public testing::Test {
         return program.errors;
     }
 
-    // Nodes carry "GUEST/N" on their command line.
-    bool node_exists() const {
-        for (const auto& entry : fs::directory_iterator("/proc")) {
-            // Through a stream: an iterator would throw where a process ends while it is read.
-            std::ostringstream words;
-            words << std::ifstream{entry.path() / "cmdline"}.rdbuf();
-            const std::string line = words.str();
-            if (line.find(name_ + "/") != line.npos && line.find("--label") != line.npos)
-                return true;
-        }
-        return false;
-    }
+    bool node_exists() const { return test::find_node(name_ + "/").has_value(); }
     bool wait_for_no_nodes() const {
         for (int i = 0; i < 500 && node_exists(); ++i) ::usleep(10'000);
         return !node_exists();
