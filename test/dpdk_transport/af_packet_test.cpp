@@ -7,7 +7,6 @@
 #include <sys/socket.h>
 
 #include <array>
-#include <atomic>
 #include <cstring>
 #include <iostream>
 #include <random>
@@ -234,30 +233,6 @@ TEST_F(AfPacket, WakesForOurFramesOnly) {
     EXPECT_FALSE(b->arm_wakeup());
     EXPECT_EQ(b->receive(counting), 1u);
     EXPECT_EQ(count, 2u);
-}
-
-// The driver's socket hears all interfaces until it is bound to one.
-TEST_F(AfPacket, FramesOfOtherInterfacesStayOut) {
-    ASSERT_TRUE(add_veth("vc", "vd"));
-    std::atomic<bool> stop = false;
-    std::thread flood{[&] {
-        std::array<std::byte, 60> frame{};
-        frame[12] = std::byte{kEtherType >> 8};
-        frame[13] = std::byte{kEtherType & 0xff};
-        const UniqueFd socket{::socket(AF_PACKET, SOCK_RAW, 0)};
-        sockaddr_ll address{};
-        address.sll_family = AF_PACKET;
-        address.sll_ifindex = static_cast<int>(if_nametoindex("vc"));
-        while (!stop)
-            ::sendto(socket.get(), frame.data(), frame.size(), 0,
-                     reinterpret_cast<sockaddr*>(&address), sizeof address);
-    }};
-    auto opened = open_port(eal(), AfPacketOptions{"va"});
-    stop = true;
-    flood.join();
-    EXPECT_TRUE(run_command("ip link del vc"));
-    ASSERT_TRUE(opened);
-    EXPECT_EQ((*opened)->receive([](ByteView) {}), 0u);
 }
 
 // Frames of all sorts thrown at both ends while they talk.
