@@ -40,7 +40,8 @@ verb_bench() {
         benches
         return
     fi
-    benches | grep -qx -- "$name" ||
+    # Not -q, which stops reading: who writes to it then fails, and with it the line.
+    benches | grep -x -- "$name" >/dev/null ||
         die "there is no bench '$name'; there are: $(benches | tr '\n' ' ')"
     shift
     if [ "$name" = boot ]; then
