@@ -20,40 +20,11 @@
 #include <thread>
 
 #include "proto/monotonic_clock.hpp"
+#include "test/fake_fabric.hpp"
 #include "test/skip.hpp"
 
 namespace vsmp {
 namespace {
-
-struct Packet {
-    NodeId from, to;
-    std::vector<std::byte> bytes;
-};
-
-// Delivers in order, loses nothing; all brokers run on one thread.
-class DirectFabric final : public fabric::Fabric {
-  public:
-    DirectFabric(NodeId self, std::deque<Packet>& wire) : self_(self), wire_(wire) {}
-
-    void send(NodeId to, fabric::Channel, ByteView head, ByteView body) override {
-        Packet packet{self_, to, {head.begin(), head.end()}};
-        packet.bytes.insert(packet.bytes.end(), body.begin(), body.end());
-        wire_.push_back(std::move(packet));
-    }
-    bool congested() const override { return false; }
-    bool poll(Instant, const Deliver&) override { return false; }
-    std::optional<Instant> next_deadline() const override { return std::nullopt; }
-    int wakeup_fd() const override { return -1; }
-    bool arm_wakeup() override { return true; }
-    void disarm_wakeup() override {}
-    fabric::PeerState peer_state(NodeId) const override { return fabric::PeerState::up; }
-    std::string peer_problem(NodeId) const override { return {}; }
-    fabric::PeerCounters counters(NodeId) const override { return {}; }
-
-  private:
-    NodeId self_;
-    std::deque<Packet>& wire_;
-};
 
 coherence::LargeArea unshared(NodeId self, const HomeMap& homes, PageSizes sizes) {
     if (sizes == PageSizes::small) return {};
@@ -61,7 +32,7 @@ coherence::LargeArea unshared(NodeId self, const HomeMap& homes, PageSizes sizes
 }
 
 struct TestNode {
-    TestNode(NodeId self, const HomeMap& homes, std::deque<Packet>& wire, std::uint64_t limit,
+    TestNode(NodeId self, const HomeMap& homes, std::deque<test::Packet>& wire, std::uint64_t limit,
              PageSizes sizes)
         : memory(*GuestMemory::create(homes.page_count(), sizes)),
           userfault(*UserfaultFd::watch({memory.guest_base(), homes.page_count() * kPageSize},
@@ -77,7 +48,7 @@ struct TestNode {
 
     GuestMemory memory;
     UserfaultFd userfault;
-    DirectFabric fabric;
+    test::QueueFabric fabric;
     Broker broker;
 };
 
@@ -201,7 +172,7 @@ class BrokerTest : public ::testing::Test {
                 fault, coherence::Claimant{static_cast<std::uint32_t>(fault.thread)}, now);
         node.broker.on_timer(now);
         while (!wire_.empty()) {
-            const Packet packet = std::move(wire_.front());
+            const test::Packet packet = std::move(wire_.front());
             wire_.pop_front();
             nodes_[packet.to.value()]->broker.on_message(packet.from, packet.bytes, now);
         }
@@ -209,7 +180,7 @@ class BrokerTest : public ::testing::Test {
 
     std::mutex mutex_;
     std::function<void()> errand_;
-    std::deque<Packet> wire_;
+    std::deque<test::Packet> wire_;
     std::vector<std::unique_ptr<TestNode>> nodes_;
     std::jthread plane_;
 };

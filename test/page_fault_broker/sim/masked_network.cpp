@@ -4,6 +4,7 @@
 #include "dpdk_transport/core/frame.hpp"
 #include "network.hpp"
 #include "page_fault_broker/core/message.hpp"
+#include "test/fake_fabric.hpp"
 
 namespace vsmp::coherence::sim {
 namespace {
@@ -42,20 +43,12 @@ class MaskedNetwork final : public Network {
     };
 
     // What a node sees.
-    class End final : public fabric::Fabric {
+    class End final : public test::SendOnlyFabric {
       public:
         End(MaskedNetwork& network, std::size_t self) : network_(network), self_(self) {}
         void send(NodeId to, fabric::Channel, ByteView head, ByteView body) override {
             network_.send(self_, to.value(), head, body);
         }
-        bool congested() const override { return false; }
-        bool poll(Instant, const fabric::Fabric::Deliver&) override { return false; }
-        std::optional<Instant> next_deadline() const override { return std::nullopt; }
-        int wakeup_fd() const override { return -1; }
-        bool arm_wakeup() override { return true; }
-        void disarm_wakeup() override {}
-        fabric::PeerState peer_state(NodeId) const override { return fabric::PeerState::up; }
-        fabric::PeerCounters counters(NodeId) const override { return {}; }
 
       private:
         MaskedNetwork& network_;

@@ -7,6 +7,7 @@
 
 #include <deque>
 
+#include "test/fake_fabric.hpp"
 #include "vcpu_shipper/core/vcpu_state.hpp"
 
 namespace vsmp {
@@ -26,33 +27,6 @@ constexpr Instant kStart{1s};
 constexpr PageNumber there(std::uint64_t n) {
     return PageNumber{kHomed + n};
 }
-
-struct Packet {
-    NodeId from, to;
-    std::vector<std::byte> bytes;
-};
-
-class WireFabric final : public fabric::Fabric {
-  public:
-    WireFabric(NodeId self, std::deque<Packet>& wire) : self_(self), wire_(wire) {}
-    void send(NodeId to, fabric::Channel, ByteView head, ByteView body) override {
-        Packet packet{self_, to, {head.begin(), head.end()}};
-        packet.bytes.insert(packet.bytes.end(), body.begin(), body.end());
-        wire_.push_back(std::move(packet));
-    }
-    bool congested() const override { return false; }
-    bool poll(Instant, const Deliver&) override { return false; }
-    std::optional<Instant> next_deadline() const override { return std::nullopt; }
-    int wakeup_fd() const override { return -1; }
-    bool arm_wakeup() override { return true; }
-    void disarm_wakeup() override {}
-    fabric::PeerState peer_state(NodeId) const override { return fabric::PeerState::up; }
-    fabric::PeerCounters counters(NodeId) const override { return {}; }
-
-  private:
-    NodeId self_;
-    std::deque<Packet>& wire_;
-};
 
 class NoMappings final : public PageMapper {
   public:
@@ -112,7 +86,7 @@ class ScriptedPolicy final : public locality::Policy {
 class PilotTest : public testing::Test {
   protected:
     struct Node {
-        Node(NodeId self, std::deque<Packet>& wire)
+        Node(NodeId self, std::deque<test::Packet>& wire)
             : memory(*GuestMemory::create(2 * kHomed)),
               fabric(self, wire),
               broker(self, HomeMap{{kHomed, kHomed}}, coherence::hold_limits(self, 2, 1us, 1us),
@@ -121,7 +95,7 @@ class PilotTest : public testing::Test {
         }
         GuestMemory memory;
         NoMappings mapper;
-        WireFabric fabric;
+        test::QueueFabric fabric;
         Broker broker;
     };
     Pilot::Course fault(PageNumber page, Access access = Access::read) {
@@ -140,7 +114,7 @@ class PilotTest : public testing::Test {
     void deliver(Duration after) {
         now_ += after;
         while (!wire_.empty()) {
-            const Packet packet = std::move(wire_.front());
+            const test::Packet packet = std::move(wire_.front());
             wire_.pop_front();
             Broker& to = packet.to == kHere ? here_.broker : there_.broker;
             to.on_message(packet.from, packet.bytes, now_);
@@ -165,7 +139,7 @@ class PilotTest : public testing::Test {
     }
 
     Instant now_ = kStart;
-    std::deque<Packet> wire_;
+    std::deque<test::Packet> wire_;
     Node here_{kHere, wire_}, there_{kThere, wire_};
     CountingVcpus vcpus_;
     VcpuDirectory directory_{kHere, 2, kVcpus, vcpus_, &here_.fabric, [](const Error&) { FAIL(); }};

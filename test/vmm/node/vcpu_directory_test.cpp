@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "dpdk_transport/core/frame.hpp"
+#include "test/fake_fabric.hpp"
 
 namespace vsmp {
 namespace {
@@ -59,7 +60,7 @@ struct Sent {
     std::vector<std::byte> state;
 };
 
-class FakeFabric final : public fabric::Fabric {
+class FakeFabric final : public test::SendOnlyFabric {
   public:
     void send(NodeId to, fabric::Channel channel, ByteView head, ByteView body) override {
         EXPECT_EQ(channel, fabric::Channel::vcpu);
@@ -69,14 +70,6 @@ class FakeFabric final : public fabric::Fabric {
         ASSERT_TRUE(decoded);
         sent.push_back({to, decoded->message, {decoded->state.begin(), decoded->state.end()}});
     }
-    bool congested() const override { return false; }
-    bool poll(Instant, const Deliver&) override { return false; }
-    std::optional<Instant> next_deadline() const override { return std::nullopt; }
-    int wakeup_fd() const override { return -1; }
-    bool arm_wakeup() override { return true; }
-    void disarm_wakeup() override {}
-    fabric::PeerState peer_state(NodeId) const override { return fabric::PeerState::up; }
-    fabric::PeerCounters counters(NodeId) const override { return {}; }
 
     std::vector<Sent> take() { return std::exchange(sent, {}); }
     std::vector<Sent> sent;
