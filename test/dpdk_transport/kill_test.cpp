@@ -33,8 +33,9 @@ struct Shared {
     std::atomic<std::uint32_t> over;
 };
 
-// Full traffic until told otherwise. Who loses its peer starts anew with it. Ends without closing its
-// port: where both ends of a vhost-user link close at once DPDK may end the process (docs/fabric.md).
+// Full traffic until told otherwise. Who loses its peer starts anew with it. Ends without closing
+// its port: where both ends of a vhost-user link close at once DPDK may end the process
+// (docs/fabric.md).
 int play(int self, const PortOptions& port, Shared& shared) {
     auto node = TestNode::open(self, {port}, {});
     if (!node) {

@@ -289,8 +289,7 @@ INSTANTIATE_TEST_SUITE_P(WireFaults, OneFault,
                          testing::Combine(testing::ValuesIn(kFaults),
                                           testing::Values(0.001, 0.01, 0.05, 0.2)),
                          [](const auto& each) {
-                             return std::get<0>(each.param).name +
-                                    name_of(std::get<1>(each.param));
+                             return std::get<0>(each.param).name + name_of(std::get<1>(each.param));
                          });
 
 TEST_F(WireFaultsTest, ACutOfTwoSecondsLosesNothing) {
@@ -328,7 +327,8 @@ TEST_F(WireFaultsTest, OneOfTwoLinksCutMovesTheTraffic) {
         EXPECT_GT(shared_->path_frames[self], count / 2);
         // 50 ms where there is a CPU for everyone; here others may have it.
         EXPECT_LT(shared_->silence_us[self], 2'000'000u);
-        std::cout << "node " << self << ": " << static_cast<double>(shared_->silence_us[self]) / 1000.0
+        std::cout << "node " << self << ": "
+                  << static_cast<double>(shared_->silence_us[self]) / 1000.0
                   << " ms of silence at most after one of two links was cut\n";
     }
 }
