@@ -118,6 +118,45 @@ TEST(Learned, SpreadsFromAnOverloadedNodeButNotAtOnce) {
     EXPECT_LT(ticks, 20u);
 }
 
+const std::array<NodeLoad, 2> kMineOverloaded{NodeLoad{.host = 0, .cpus = 1, .runnable = 2},
+                                              NodeLoad{.host = 1, .cpus = 1, .runnable = 0}};
+
+// vCPU 0 keeps the guest's time.
+TEST(Learned, SendsAwayTheLastOfThoseThatNeedNothing) {
+    const auto policy = make_learned(test::node(0));
+    Instant now = kStart;
+    for (int tick = 0; tick < 20; ++tick) {
+        policy->on_loads(kMineOverloaded, now += 10ms);
+        const Activity first{.vcpu = VcpuId{0}, .busy = 1, .code = {}, .now = now};
+        ASSERT_EQ(policy->place(first), Placement{Stay{}});
+        const Activity last{.vcpu = VcpuId{1}, .busy = 1, .code = {}, .now = now};
+        if (policy->place(last) == Placement{Ship{kOther, ShipReason::spread}}) return;
+    }
+    ADD_FAILURE() << "nobody was sent away";
+}
+
+// 20 ms there would not pay for two ships of 4 ms.
+TEST(Learned, SpreadsOverASlowFabricForLonger) {
+    const auto policy = make_learned(test::node(0));
+    Instant now = kStart;
+    for (int i = 0; i < 20; ++i) {
+        policy->observe(Arrived{kVcpu, kOther, 4ms, {}, now});
+        policy->decide(remote_fault(7, kOther, now));
+        now += 3ms;
+        policy->observe(Fetched{kVcpu, PageNumber{7}, kOther, 3ms, now});
+    }
+    now += 2s;
+    for (int tick = 0; tick < 20; ++tick) {
+        policy->on_loads(kMineOverloaded, now += 10ms);
+        if (policy->place({.vcpu = kVcpu, .busy = 1, .code = {}, .now = now}) !=
+            Placement{Stay{}}) {
+            EXPECT_GT(policy->explain(kVcpu).useful_us, 300'000);
+            return;
+        }
+    }
+    ADD_FAILURE() << "it was not sent away";
+}
+
 const std::array<NodeLoad, 2> kBothBusy{NodeLoad{.host = 0, .cpus = 1, .runnable = 1},
                                         NodeLoad{.host = 1, .cpus = 1, .runnable = 1}};
 
