@@ -4,7 +4,6 @@
 // VSMP_KILLS=40 makes the long form of it; the default suits a CI run.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -33,9 +32,7 @@ struct Shared {
     std::atomic<std::uint32_t> over;
 };
 
-// Full traffic until told otherwise. Who loses its peer starts anew with it. Ends without closing
-// its port: where both ends of a vhost-user link close at once DPDK may end the process
-// (docs/fabric.md).
+// Full traffic until told otherwise. Who loses its peer starts anew with it.
 int play(int self, const PortOptions& port, Shared& shared) {
     auto node = TestNode::open(self, {port}, {});
     if (!node) {
@@ -49,7 +46,7 @@ int play(int self, const PortOptions& port, Shared& shared) {
         node->turn([&](NodeId, Channel, ByteView) { ++shared.received[self]; });
         if (node->fabric->peer_state(peer) == PeerState::lost) node->fabric->reconnect(peer);
     }
-    ::_exit(0);
+    return 0;
 }
 
 class KillTest : public testing::Test {
