@@ -66,11 +66,12 @@ struct VcpuRecord {
     std::optional<Instant> leaving;      // since when it was asked to
     std::optional<PendingStay> pending_stay;
 
-    std::array<std::uint32_t, 1024> seen{};  // by a page's low bits: 0, or page * 2 + 2, + 1 to write
-    PageNumber previous;                     // page of the fault before
-    bool goes_on = false;                    // this fault's is its neighbour
-    float again = 0;                         // 1: it had the page of this fault before
-    float refaults = 0;                      // share of faults on pages that it had before
+    std::array<std::uint32_t, 1024>
+        seen{};            // by a page's low bits: 0, or page * 2 + 2, + 1 to write
+    PageNumber previous;   // page of the fault before
+    bool goes_on = false;  // this fault's is its neighbour
+    float again = 0;       // 1: it had the page of this fault before
+    float refaults = 0;    // share of faults on pages that it had before
     Explanation last;
 
     bool is_fighting() const { return refaults > 0.25F; }

@@ -8,12 +8,12 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <map>
 
 #include "proto/control.pb.h"
 #include "vmm/control/process.hpp"
+#include "vmm/control/stop_signals.hpp"
 #include "vmm/control/stream.hpp"
 
 namespace vsmp::control {
@@ -50,7 +50,7 @@ void refuse(asio::io_context& io, Tcp::socket socket, const std::string& why) {
 class Daemon {
   public:
     explicit Daemon(const DaemonOptions& options)
-        : options_(options), acceptor_(io_), signals_(io_, SIGINT, SIGTERM) {}
+        : options_(options), acceptor_(io_), signals_({SIGINT, SIGTERM}) {}
 
     Result<void> run() {
         boost::system::error_code code;
@@ -70,7 +70,7 @@ class Daemon {
             spdlog::warn(
                 "connections are NOT encrypted and NOT authenticated: anyone who reaches "
                 "this port can run guests here");
-        signals_.async_wait([this](boost::system::error_code, int) { io_.stop(); });
+        signals_.listen(io_, [this](int) { io_.stop(); });
         accept();
         io_.run();
         spdlog::info("ending, {} nodes with it", nodes_.size());
@@ -119,7 +119,7 @@ class Daemon {
     DaemonOptions options_;
     asio::io_context io_{1};
     Tcp::acceptor acceptor_;
-    asio::signal_set signals_;
+    StopSignals signals_;
     std::map<pid_t, std::unique_ptr<ChildProcess>> nodes_;
 };
 

@@ -8,16 +8,15 @@
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include "proto/socket_file.hpp"
 #include "vmm/control/control_desk.hpp"
 #include "vmm/control/convert_fabric.hpp"
-#include "vmm/control/early_stop.hpp"
 #include "vmm/control/fleet.hpp"
 #include "vmm/control/local_links.hpp"
 #include "vmm/control/spread.hpp"
+#include "vmm/control/stop_signals.hpp"
 #include "vmm/control/terminal.hpp"
 
 namespace vsmp::control {
@@ -46,22 +45,20 @@ void remove_dead_sockets(const GuestConfig& guest) {
 
 class Launcher final : public NodePeerObserver {
   public:
-    Launcher(RunRequest request, LocalLinks links)
+    Launcher(RunRequest request, LocalLinks links, StopSignals signals)
         : request_(std::move(request)),
           links_(std::move(links)),
-          signals_(io_, SIGINT, SIGTERM, SIGHUP),
+          signals_(std::move(signals)),
           start_deadline_(io_),
           stop_deadline_(io_),
           spread_timer_(io_),
           spread_(request_.guest, request_.spread_marker),
           fleet_(request_.guest.nodes.size()),
-          desk_(request_.guest, fleet_) {
-        signals_.add(SIGQUIT);
-    }
+          desk_(request_.guest, fleet_) {}
 
     RunStatus run() {
-        signals_.async_wait([this](boost::system::error_code code, int signal) {
-            if (!code) finish(RunStatus::stopped, fmt::format("stopped by signal {}", signal));
+        signals_.listen(io_, [this](int signal) {
+            finish(RunStatus::stopped, fmt::format("stopped by signal {}", signal));
         });
         if (begin()) io_.run();
         return status_.value_or(RunStatus::node_failed);
@@ -259,8 +256,7 @@ class Launcher final : public NodePeerObserver {
         failure_ = message;
         start_deadline_.cancel();
         spread_timer_.cancel();
-        boost::system::error_code ignored;
-        signals_.cancel(ignored);
+        signals_.cancel();
         stop_deadline_.expires_after(kStopTimeout);
         stop_deadline_.async_wait([this](boost::system::error_code code) {
             if (code) return;
@@ -309,7 +305,7 @@ class Launcher final : public NodePeerObserver {
     asio::io_context io_{1};
     RunRequest request_;
     LocalLinks links_;
-    asio::signal_set signals_;
+    StopSignals signals_;
     asio::steady_timer start_deadline_, stop_deadline_, spread_timer_;
     SpreadPlan spread_;
     Fleet fleet_;
@@ -328,16 +324,14 @@ class Launcher final : public NodePeerObserver {
 
 RunStatus run_guest(RunRequest request) {
     ::signal(SIGPIPE, SIG_IGN);  // a closed stdout must not end us before our children
-    std::optional<StopLater> until_it_listens{std::in_place};
+    StopSignals signals{SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     auto links = LocalLinks::create(request.guest);
     if (!links) {
         spdlog::error("{}", links.error().message);
         return RunStatus::node_failed;
     }
     if (!links->remark().empty()) spdlog::info("{}", links->remark());
-    Launcher launcher{std::move(request), *std::move(links)};
-    until_it_listens.reset();
-    return launcher.run();
+    return Launcher{std::move(request), *std::move(links), std::move(signals)}.run();
 }
 
 }  // namespace vsmp::control

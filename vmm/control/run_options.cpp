@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "vmm/config/domain_xml.hpp"
-#include "vmm/control/early_stop.hpp"
+#include "vmm/control/stop_signals.hpp"
 
 namespace vsmp::control {
 namespace {
