@@ -95,6 +95,7 @@ void DpdkDevice::discard(std::size_t most) const {
 }
 
 DpdkDevice::~DpdkDevice() {
+    before_close_();
     if (started_) rte_eth_dev_stop(port_);
     rte_eth_dev_close(port_);
     rte_eal_hotplug_remove(bus_.c_str(), name_.c_str());

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -46,6 +47,8 @@ class DpdkDevice {
     Result<> start(const Setup& setup);
     // Throws away what has come since it started, `most` frames at most.
     void discard(std::size_t most) const;
+    // What a driver needs done first when the device is closed.
+    void before_close(std::function<void()> act) { before_close_ = std::move(act); }
     rte_mempool* pool() const { return pool_; }
     const std::shared_ptr<Eal>& eal() const { return eal_; }
 
@@ -57,6 +60,7 @@ class DpdkDevice {
     std::shared_ptr<Eal> eal_;
     std::string bus_, name_;
     std::uint16_t port_;
+    std::function<void()> before_close_ = [] {};
     rte_mempool* pool_ = nullptr;
     bool started_ = false;
 };

@@ -10,6 +10,7 @@
 
 #include "dpdk_transport/ports/dpdk_port.hpp"
 #include "dpdk_transport/ports/openers.hpp"
+#include "dpdk_transport/ports/vhost_hang_up.hpp"
 #include "proto/socket_file.hpp"
 
 namespace vsmp::fabric {
@@ -81,6 +82,7 @@ Result<std::unique_ptr<Port>> open_vhost_user(const std::shared_ptr<Eal>& eal,
                          : DpdkDevice::add(eal, "vdev", unique_device_name("net_vhost"),
                                            "iface=" + options.socket + ",queues=1,client=1");
     if (!device) return device.error();
+    if (server) (*device)->before_close([socket = options.socket] { hang_up(socket); });
     VSMP_TRY((*device)->start(
         {.buffers = 1536, .room = kRoom, .descriptors = 512, .rx_interrupt = true}));
     VSMP_TRY_ASSIGN(

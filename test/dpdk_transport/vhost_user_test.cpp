@@ -212,6 +212,47 @@ TEST_F(VhostUser, ServerWithoutClientGivesUp) {
     EXPECT_EQ(exit_code(in_child(body)), 0);
 }
 
+// DPDK's interrupt thread hears of a peer's going while this end is closed as well.
+int close_together(int self, const std::string& socket, const UniqueFd& other) {
+    constexpr int kRounds = 20;
+    const auto eal = Eal::start({});
+    if (!eal) return 1;
+    for (int round = 0; round < kRounds; ++round) {
+        VhostUserOptions options;
+        options.socket = socket + std::to_string(round);
+        options.role = self == 0 ? VhostRole::server : VhostRole::client;
+        // One that finds no server would look again only after a second.
+        const Instant give_up = monotonic_now() + 30s;
+        while (self == 1 && look_at_socket_file(options.socket) != SocketFile::served) {
+            if (monotonic_now() > give_up) return 4;
+            ::usleep(500);
+        }
+        const auto port = open_port(*eal, options);
+        if (!port) {
+            std::cerr << "node " << self << ": " << port.error().message << "\n";
+            return 2;
+        }
+        char byte = 0;
+        if (::write(other.get(), &byte, 1) != 1 || ::read(other.get(), &byte, 1) != 1) return 3;
+    }
+    return 0;
+}
+
+TEST_F(VhostUser, BothEndsCloseAtOnce) {
+    int sockets[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);
+    UniqueFd ends[] = {UniqueFd{sockets[0]}, UniqueFd{sockets[1]}};
+    pid_t nodes[2];
+    for (int self : {0, 1})
+        nodes[self] = in_child([&, self] {
+            ends[1 - self] = UniqueFd{};  // so that the other's death is heard
+            return close_together(self, socket(), ends[self]);
+        });
+    for (UniqueFd& end : ends) end = UniqueFd{};
+    EXPECT_EQ(exit_code(nodes[0]), 0);
+    EXPECT_EQ(exit_code(nodes[1]), 0);
+}
+
 TEST_F(VhostUser, FolderMustExist) {
     const auto body = [&] {
         auto eal = Eal::start({});
