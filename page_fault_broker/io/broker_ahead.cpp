@@ -38,19 +38,24 @@ void Broker::ask_for_companions(PageNumber of, coherence::Claimant claimant) {
 // which would take many pages away from their readers.
 void Broker::ask_ahead(const coherence::ReadAhead::Request& request, PageNumber after) {
     const bool adjacent = request.first.value() == after.value() + 1;
-    std::uint64_t count = 0;
-    while (count < request.count && !(fabric_ && fabric_->congested())) {
-        const PageNumber page{request.first.value() + count};
+    const std::uint64_t pages = table_.homes().page_count();
+    std::uint64_t asked = 0, here = 0, next = request.first.value();
+    for (; asked < request.count && !(fabric_ && fabric_->congested()); ++next) {
+        const PageNumber page{next};
+        if (next < pages && permits(page, request.access)) {
+            if (here == request.count * coherence::ReadAhead::kMostHere) break;
+            ++here;
+            continue;
+        }
         const auto map = request.is_marker(page) ? MapAhead::on_touch : MapAhead::at_once;
-        const bool stays =
-            !adjacent && page.value() < table_.homes().page_count() && permits(page, Access::read);
+        const bool stays = !adjacent && next < pages && permits(page, Access::read);
         const Prefetched what =
             stays ? Prefetched::here_already : prefetch_one(page, request.access, map);
         if (what == Prefetched::not_possible) break;
         if (what == Prefetched::asked) ahead_ledger_.on_asked(page);
-        ++count;
+        ++asked;
     }
-    read_ahead_.on_asked(count);
+    read_ahead_.on_asked(PageNumber{next}, here);
 }
 
 std::vector<PageNumber> Broker::prefetch(std::span<const PageNumber> pages, Access access,

@@ -12,7 +12,7 @@ namespace {
 std::uint64_t touch(ReadAhead& ahead, std::uint64_t page, Access access = Access::read) {
     const auto request = ahead.on_fault(PageNumber{page}, access).request;
     if (!request) return 0;
-    ahead.on_asked(request->count);
+    ahead.on_asked(PageNumber{request->first.value() + request->count}, 0);
     return request->count;
 }
 
@@ -62,7 +62,7 @@ TEST(ReadAhead, KeepsSeveralRequestsUnderWay) {
             end = request->first.value() + request->count;
             for (std::uint64_t next = request->first.value(); next < end; ++next)
                 if (request->is_marker(PageNumber{next})) markers.insert(next);
-            ahead.on_asked(request->count);
+            ahead.on_asked(PageNumber{end}, 0);
         }
         if (page >= 1024) least = std::min(least, end - page);
     }
@@ -90,12 +90,26 @@ TEST(ReadAhead, GoesOnWhereLittleCouldBeAskedFor) {
     ReadAhead ahead{64};
     touch(ahead, 100);
     ASSERT_TRUE(ahead.on_fault(PageNumber{101}, Access::read).request);
-    ahead.on_asked(0);
+    ahead.on_asked(PageNumber{102}, 0);
     const auto request = ahead.on_fault(PageNumber{102}, Access::read).request;
     ASSERT_TRUE(request);
     EXPECT_EQ(request->first, PageNumber{103});
-    ahead.on_asked(2);
+    ahead.on_asked(PageNumber{105}, 0);
     EXPECT_GT(touch(ahead, 103), 0u);
+}
+
+// 102 and 103, and all from 112 on, are to be had; between them pages are here.
+TEST(ReadAhead, PagesThatAreHereAreNotAmongThoseAhead) {
+    ReadAhead ahead{16};
+    touch(ahead, 100);
+    ASSERT_EQ(ahead.on_fault(PageNumber{101}, Access::read).request->count, 4u);
+    ahead.on_asked(PageNumber{114}, 8);
+    const auto request = ahead.on_fault(PageNumber{102}, Access::read).request;
+    ASSERT_TRUE(request);
+    EXPECT_EQ(request->first, PageNumber{114});
+    EXPECT_EQ(request->count, 5u) << "103, 112 and 113 are ahead, and 8 shall be";
+    ahead.on_asked(PageNumber{119}, 0);
+    EXPECT_EQ(touch(ahead, 114), 12u) << "115 to 118 are ahead, and 16 shall be";
 }
 
 TEST(ReadAhead, SeveralStreamsDoNotDisturbEachOther) {
@@ -138,7 +152,7 @@ TEST(ReadAhead, TellsWhatAScanPassed) {
     const auto advice = ahead.on_fault(PageNumber{104}, Access::read);
     EXPECT_EQ(advice.passed_from, PageNumber{102});
     EXPECT_EQ(advice.passed_to, PageNumber{104});
-    ahead.on_asked(0);
+    ahead.on_asked(advice.request->first, 0);
     const auto behind = ahead.on_fault(PageNumber{102}, Access::write);
     EXPECT_EQ(behind.passed_from, behind.passed_to);
 }
