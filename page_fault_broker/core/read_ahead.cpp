@@ -28,7 +28,9 @@ ReadAhead::Advice ReadAhead::on_fault(PageNumber page, Access access) {
     if (wanted <= asked) return advice;
     asking_ = stream;
     if (page.value() >= stream->here_end) stream->here = 0;
-    advice.request = {PageNumber{stream->end}, wanted - asked, stream->access};
+    const std::uint64_t count = wanted - asked;
+    advice.request = {PageNumber{stream->end}, count, stream->fetches ? kMostHere * count : 0,
+                      stream->access};
     return advice;
 }
 
@@ -43,11 +45,12 @@ void ReadAhead::follow(Stream& stream, std::uint64_t page) {
     start_ = std::min(2 * start_, kLargestStart);
 }
 
-void ReadAhead::on_asked(PageNumber end, std::uint64_t here) {
-    VSMP_CHECK(asking_ != nullptr && end.value() >= asking_->end, "an answer to nothing");
-    asking_->end = end.value();
-    asking_->here += here;
-    if (here != 0) asking_->here_end = end.value();
+void ReadAhead::on_asked(const Followed& followed) {
+    VSMP_CHECK(asking_ != nullptr && followed.end.value() >= asking_->end, "an answer to nothing");
+    asking_->end = followed.end.value();
+    asking_->here += followed.here;
+    if (followed.here != 0) asking_->here_end = followed.here_end.value();
+    asking_->fetches |= followed.asked != 0;
     asking_ = nullptr;
 }
 

@@ -48,7 +48,8 @@ class ReadAhead {
 
     struct Request {
         PageNumber first;
-        std::uint64_t count = 0;  // pages to ask for
+        std::uint64_t count = 0;      // pages to ask for
+        std::uint64_t most_here = 0;  // pages that are here and do not count
         Access access{};
         bool is_marker(PageNumber page) const {
             return (page.value() - first.value()) % kMarkerEvery == 0;
@@ -58,16 +59,22 @@ class ReadAhead {
         // What the stream went past since its last fault, up to the page of this one.
         PageNumber passed_from;
         PageNumber passed_to;
-        // What to ask for now; on_asked() is due then. It may reach beyond the guest's RAM. Pages
-        // that are here already are passed over, at most kMostHere for each that is asked for.
+        // What to ask for now; on_asked() is due then. It may reach beyond the guest's RAM. A
+        // stream that had to fetch passes over pages that are here, to ask for those behind them.
         std::optional<Request> request;
     };
     // Every fault, also those that this node answers itself.
     Advice on_fault(PageNumber page, Access access);
     // What became of pages that were asked for, of all so far.
     void on_fates(std::uint64_t used, std::uint64_t wasted);
-    // It was gone through up to this page, and `here` of those were here already.
-    void on_asked(PageNumber end, std::uint64_t here);
+    // How far a request was followed.
+    struct Followed {
+        PageNumber end;           // behind the last page that was looked at
+        std::uint64_t asked = 0;  // pages asked for
+        std::uint64_t here = 0;   // at most Request::most_here
+        PageNumber here_end{};    // behind the last of those
+    };
+    void on_asked(const Followed& followed);
 
   private:
     struct Stream {
@@ -76,6 +83,7 @@ class ReadAhead {
         std::uint64_t end = 0;     // pages below were asked for
         std::uint64_t here = 0;    // of those, so many before here_end were here already
         std::uint64_t here_end = 0;
+        bool fetches = false;     // some were not here
         std::uint64_t ahead = 0;  // as many shall be; 0: no stream
         std::uint64_t last_fault = 0;
         Access access{};
