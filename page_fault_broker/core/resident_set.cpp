@@ -253,6 +253,12 @@ bool ResidentSet::sample_one(Queues& from, std::uint64_t sampled) {
         from.active.pop_front();
         if (sample(page, from)) return true;
     }
+    // Nothing else is left.
+    while (!from.passing.empty()) {
+        const PageNumber page = from.passing.front();
+        from.passing.pop_front();
+        if (sample(page, from)) return true;
+    }
     return false;
 }
 

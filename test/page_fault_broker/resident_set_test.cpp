@@ -194,6 +194,23 @@ TEST_P(Scans, OfPartOfWhatWasScannedGetItIntoMemory) {
     EXPECT_EQ(scan(1000, kScanLimit * 8 / 10), 0u);
 }
 
+// A scan that ended before it came to them.
+TEST_P(Scans, PagesThatAreStillAwaitedLeaveWhenNothingElseIsLeft) {
+    constexpr std::uint64_t kSmall = kHomePages + 16;
+    Memory memory{kSmall};
+    for (std::uint64_t page = 0; page < kHomePages; ++page) memory.set.adopt(PageNumber{page});
+    std::uint64_t page = 1000;
+    const auto fetch_ahead = [&] {
+        while (!memory.set.take(PageNumber{page}, Purpose::fetch))
+            ASSERT_GT(memory.take_offered(), 0u) << "page " << page;
+        memory.table.set(PageNumber{page}, PageFlag::ahead, true);
+        ASSERT_TRUE(memory.obtain(page++, GetParam()));
+    };
+    for (int round = 0; round < 3; ++round)
+        for (page = 1000; page < 1000 + kSmall;) ASSERT_NO_FATAL_FAILURE(fetch_ahead());
+    EXPECT_GT(memory.set.counters().passing, 0u);
+}
+
 INSTANTIATE_TEST_SUITE_P(Copies, Scans, testing::Values(Permission::shared));
 INSTANTIATE_TEST_SUITE_P(Owned, Scans, testing::Values(Permission::exclusive));
 
