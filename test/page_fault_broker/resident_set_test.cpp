@@ -163,7 +163,7 @@ class Scans : public testing::TestWithParam<Permission> {
 
 TEST_P(Scans, OfTwiceTheLimitFindAlmostHalfOfItAgain) {
     EXPECT_EQ(scan(1000, 2 * kScanLimit), 2 * kScanLimit);
-    for (int i = 0; i < 100; ++i) EXPECT_LT(scan(1000, 2 * kScanLimit), kScanLimit * 12 / 10);
+    for (int i = 0; i < 40; ++i) EXPECT_LT(scan(1000, 2 * kScanLimit), kScanLimit * 12 / 10);
 }
 
 // Nothing could be gained, and nothing is lost.
