@@ -20,6 +20,7 @@ constexpr std::uint64_t kPassingPerLimit = 4;
 constexpr std::uint64_t kFewPerSlice = 4;
 // Of so many runs that a scan is past, each a slice, one stays in place of older pages.
 constexpr std::uint64_t kScanStays = 32;
+// Pages whose use tells whether what is kept is of use.
 constexpr std::uint64_t kTried = 32;
 constexpr std::uint64_t kLongestPause = 16;  // limits
 
