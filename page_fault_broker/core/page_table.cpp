@@ -46,13 +46,19 @@ void PageTable::set_local(PageNumber page, const LocalPage& state) {
         moving_local_.at(bits >> kSlotShift) = state;
     } else if (moves) {
         const std::uint32_t slot = moving_local_.add(state);
-        VSMP_CHECK(slot <= ~std::uint32_t{0} >> kSlotShift, "too many pages move at once");
-        bits |= kMoving | slot << kSlotShift;
+        VSMP_CHECK(slot <= kMaxNote, "too many pages move at once");
+        bits = (bits & kAtRest) | kMoving | slot << kSlotShift;
     } else if (bits & kMoving) {
         moving_local_.remove(bits >> kSlotShift);
-        bits &= (1u << kSlotShift) - 1 - kMoving;
+        bits &= kAtRest & ~kMoving;
     }
     word_of_page = bits;
+}
+
+void PageTable::set_note(PageNumber page, std::uint32_t note) {
+    VSMP_CHECK(note <= kMaxNote, "a note of too many bits");
+    std::uint32_t& bits = word(page);
+    if (!(bits & kMoving)) bits = (bits & kAtRest) | note << kSlotShift;
 }
 
 HomePage PageTable::home(PageNumber page) const {

@@ -22,7 +22,7 @@
 
 namespace vsmp::coherence {
 
-// Facts about a page's memory here, which the protocol does not look at. Bits 0 to 3 and from 12 on
+// Facts about a page's memory here, which the protocol does not look at. Bits 0 to 3 and from 13 on
 // of a page's word are PageTable's own.
 enum class PageFlag : std::uint32_t {
     mapped = 1u << 4,     // a PTE was made and not dropped since
@@ -33,6 +33,7 @@ enum class PageFlag : std::uint32_t {
     on_touch = 1u << 9,     // fetched ahead, not to be mapped before its first use
     resting = 1u << 10,     // came home because others were short of memory: likewise
     ahead = 1u << 11,       // AheadLedger: read-ahead asked for it, of use or not is not known yet
+    returning = 1u << 12,   // ResidentSet: it left not long ago, and was asked for again
 };
 
 class PageTable {
@@ -60,6 +61,14 @@ class PageTable {
         bits = value ? bits | bit : bits & ~bit;
     }
 
+    // A number that a page keeps until it is next moved; 0: none. One that moves keeps none.
+    static constexpr std::uint32_t kMaxNote = (1u << 19) - 1;
+    std::uint32_t note(PageNumber page) const {
+        const std::uint32_t bits = word(page);
+        return bits & kMoving ? 0 : bits >> kSlotShift;
+    }
+    void set_note(PageNumber page, std::uint32_t note);
+
     // Pages that are being moved now, here or by their home here.
     std::size_t active_pages() const { return moving_local_.size() + moving_home_.size(); }
 
@@ -85,7 +94,9 @@ class PageTable {
     static constexpr std::uint32_t kPermissionMask = 3;  // difference to initial_local_page()
     static constexpr std::uint32_t kSource = 1u << 2;
     static constexpr std::uint32_t kMoving = 1u << 3;  // the whole state is in moving_local_
-    static constexpr std::uint32_t kSlotShift = 12;
+    static constexpr std::uint32_t kSlotShift = 13;    // of one that moves; else of its note
+    static constexpr std::uint32_t kAtRest = (1u << kSlotShift) - 1;
+    static_assert(kMaxNote == ~std::uint32_t{0} >> kSlotShift);
 
     std::uint32_t& word(PageNumber page) const {
         VSMP_CHECK(page.value() < homes_.page_count(), "page beyond guest RAM");

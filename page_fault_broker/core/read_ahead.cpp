@@ -23,10 +23,14 @@ ReadAhead::Advice ReadAhead::on_fault(PageNumber page, Access access) {
     }
     if (page.value() < stream->used) return advice;
     follow(*stream, page.value());
-    const std::uint64_t wanted_end = page.value() + 1 + std::min(stream->ahead, most_);
-    if (wanted_end <= stream->end) return advice;
+    const std::uint64_t wanted = std::min(stream->ahead, most_);
+    const std::uint64_t asked = stream->asked_behind(page.value());
+    if (wanted <= asked) return advice;
     asking_ = stream;
-    advice.request = {PageNumber{stream->end}, wanted_end - stream->end, stream->access};
+    if (page.value() >= stream->here_end) stream->here = 0;
+    const std::uint64_t count = wanted - asked;
+    advice.request = {PageNumber{stream->end}, count, stream->fetches ? kMostHere * count : 0,
+                      stream->access};
     return advice;
 }
 
@@ -41,9 +45,12 @@ void ReadAhead::follow(Stream& stream, std::uint64_t page) {
     start_ = std::min(2 * start_, kLargestStart);
 }
 
-void ReadAhead::on_asked(std::uint64_t count) {
-    VSMP_CHECK(asking_ != nullptr, "an answer to nothing");
-    asking_->end += count;
+void ReadAhead::on_asked(const Followed& followed) {
+    VSMP_CHECK(asking_ != nullptr && followed.end.value() >= asking_->end, "an answer to nothing");
+    asking_->end = followed.end.value();
+    asking_->here += followed.here;
+    if (followed.here != 0) asking_->here_end = followed.here_end.value();
+    asking_->fetches |= followed.asked != 0;
     asking_ = nullptr;
 }
 

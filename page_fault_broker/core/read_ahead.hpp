@@ -17,6 +17,7 @@
 // and displace each other only: a stream, whose faults are rare, survives any number of them.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -32,6 +33,7 @@ class ReadAhead {
   public:
     static constexpr std::uint64_t kSmallestStart = 1, kLargestStart = 4;
     static constexpr std::uint64_t kMarkerEvery = 64;
+    static constexpr std::uint64_t kMostHere = 16;
     static constexpr std::size_t kStreams = 8, kCandidates = 16;
     // In a row, that start a stream.
     static constexpr std::uint32_t kFewestNeighbours = 2, kMostNeighbours = 6;
@@ -46,7 +48,8 @@ class ReadAhead {
 
     struct Request {
         PageNumber first;
-        std::uint64_t count = 0;
+        std::uint64_t count = 0;      // pages to ask for
+        std::uint64_t most_here = 0;  // pages that are here and do not count
         Access access{};
         bool is_marker(PageNumber page) const {
             return (page.value() - first.value()) % kMarkerEvery == 0;
@@ -56,25 +59,41 @@ class ReadAhead {
         // What the stream went past since its last fault, up to the page of this one.
         PageNumber passed_from;
         PageNumber passed_to;
-        // What to ask for now; on_asked() is due then. It may reach beyond the guest's RAM.
+        // What to ask for now; on_asked() is due then. It may reach beyond the guest's RAM. A
+        // stream that had to fetch passes over pages that are here, to ask for those behind them.
         std::optional<Request> request;
     };
     // Every fault, also those that this node answers itself.
     Advice on_fault(PageNumber page, Access access);
     // What became of pages that were asked for, of all so far.
     void on_fates(std::uint64_t used, std::uint64_t wasted);
-    // Only the first `count` pages of the request just returned could be asked for.
-    void on_asked(std::uint64_t count);
+    // How far a request was followed.
+    struct Followed {
+        PageNumber end;           // behind the last page that was looked at
+        std::uint64_t asked = 0;  // pages asked for
+        std::uint64_t here = 0;   // at most Request::most_here
+        PageNumber here_end{};    // behind the last of those
+    };
+    void on_asked(const Followed& followed);
 
   private:
     struct Stream {
         std::uint64_t passed = 0;  // pages below are behind its last fault
         std::uint64_t used = 0;    // pages below are taken for used
         std::uint64_t end = 0;     // pages below were asked for
-        std::uint64_t ahead = 0;   // as many shall be; 0: no stream
+        std::uint64_t here = 0;    // of those, so many before here_end were here already
+        std::uint64_t here_end = 0;
+        bool fetches = false;     // some were not here
+        std::uint64_t ahead = 0;  // as many shall be; 0: no stream
         std::uint64_t last_fault = 0;
         Access access{};
 
+        // Pages behind `page` that were asked for. It may be less: where those that were here are
+        // among others is not known.
+        std::uint64_t asked_behind(std::uint64_t page) const {
+            const std::uint64_t next = std::min(page + 1, end);
+            return end - next - std::min(here, here_end - std::min(next, here_end));
+        }
         bool explains(std::uint64_t page) const {
             return ahead != 0 && page + kBehind >= passed && page <= end;
         }

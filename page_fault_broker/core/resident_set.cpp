@@ -10,6 +10,19 @@ constexpr std::uint64_t kSlicesPerLimit = 64;
 constexpr std::uint64_t kMaxSlice = 256;
 // The second queue, for whose length pages have the time to show that they are used, in slices.
 constexpr std::uint64_t kSampledSlices = 2;
+// When pages left is noted in this part of the limit.
+constexpr std::uint64_t kNotesPerLimit = 64;
+// A page that comes back before so many limits of pages have left is of a scan that comes back.
+constexpr std::uint64_t kLimitsOfScan = 2;
+// Pages that no scan has come to yet are waited for if they are less than this part of the limit.
+constexpr std::uint64_t kPassingPerLimit = 4;
+// Older pages than a scan's are not sampled while more than this part of a slice is.
+constexpr std::uint64_t kFewPerSlice = 4;
+// Of so many runs that a scan is past, each a slice, one stays in place of older pages.
+constexpr std::uint64_t kScanStays = 32;
+// Pages whose use tells whether what is kept is of use.
+constexpr std::uint64_t kTried = 32;
+constexpr std::uint64_t kLongestPause = 16;  // limits
 
 }  // namespace
 
@@ -28,7 +41,9 @@ ResidentSet::ResidentSet(PageTable& table, MemoryKeeper& keeper, std::uint64_t l
       keeper_(keeper),
       limit_(limit),
       home_pages_(table.homes().page_count_of(table.self())),
-      slice_(std::clamp<std::uint64_t>(limit / kSlicesPerLimit, 1, kMaxSlice)) {
+      slice_(std::clamp<std::uint64_t>(limit / kSlicesPerLimit, 1, kMaxSlice)),
+      departures_per_note_(std::max<std::uint64_t>(limit / kNotesPerLimit, 1)),
+      next_pause_(limit) {
     VSMP_CHECK(limit == 0 || limit > home_pages_, "a memory limit that is less than the share");
 }
 
@@ -56,8 +71,17 @@ bool ResidentSet::take(PageNumber page, Purpose purpose) {
         work_ahead();
         if (free() < needed(purpose)) return false;
     }
+    table_.set(page, PageFlag::returning, limited() && is_returning(page));
     adopt(page);
     return true;
+}
+
+bool ResidentSet::is_returning(PageNumber page) const {
+    const std::uint32_t note = table_.note(page);
+    if (note == 0) return false;
+    const std::uint64_t since =
+        (departures() + PageTable::kMaxNote - (note - 1)) % PageTable::kMaxNote;
+    return since <= kLimitsOfScan * kNotesPerLimit;
 }
 
 void ResidentSet::adopt(PageNumber page) {
@@ -71,12 +95,17 @@ void ResidentSet::adopt(PageNumber page) {
 void ResidentSet::on_obtained(PageNumber page) {
     if (!limited() || table_.is_home(page) || table_.has(page, PageFlag::queued)) return;
     table_.set(page, PageFlag::queued, true);
-    active_queue(page).push_back(page);
+    // One that was touched on its way is not read-ahead's any more.
+    const bool passing = table_.has(page, PageFlag::returning) &&
+                         table_.has(page, PageFlag::ahead) && counters_.discarded >= paused_until_;
+    counters_.passing += passing ? 1 : 0;
+    Queues& queues = queues_of(page);
+    (passing ? queues.passing : queues.active).push_back(page);
 }
 
-std::deque<PageNumber>& ResidentSet::active_queue(PageNumber page) {
+ResidentSet::Queues& ResidentSet::queues_of(PageNumber page) {
     const LocalPage local = table_.local(page);
-    return local.permission == Permission::shared && !local.source ? active_copies_ : active_owned_;
+    return local.permission == Permission::shared && !local.source ? new_copies_ : new_owned_;
 }
 
 void ResidentSet::on_lost(PageNumber page) {
@@ -85,13 +114,17 @@ void ResidentSet::on_lost(PageNumber page) {
     stale_.push_back(page);
 }
 
-void ResidentSet::on_offer_settled() {
+void ResidentSet::on_offer_settled(PageNumber page) {
     VSMP_CHECK(leaving_ > 0, "an offer settled twice");
     --leaving_;
+    if (table_.permission(page) == Permission::none || table_.has(page, PageFlag::queued)) return;
+    table_.set(page, PageFlag::queued, true);
+    queues_of(page).active.push_back(page);
 }
 
 void ResidentSet::work_ahead() {
     if (!limited() || free() >= high()) return;
+    try_what_is_kept();
     sample_ahead();  // so that pages have time to be touched before one has to leave
     if (free() >= low()) return;
     while (free() < high()) {
@@ -107,6 +140,7 @@ void ResidentSet::discard(PageNumber page) {
     table_.set(page, PageFlag::framed, false);
     --counters_.resident;
     if (table_.is_home(page)) --home_resident_;
+    table_.set_note(page, static_cast<std::uint32_t>(1 + departures() % PageTable::kMaxNote));
     ++counters_.discarded;
 }
 
@@ -128,11 +162,11 @@ bool ResidentSet::drop_copy() {
         copies_.pop_front();
         if (table_.has(page, PageFlag::mapped)) {
             ++counters_.spared;
-            active_queue(page).push_back(page);
+            queues_of(page).active.push_back(page);
             continue;
         }
         if (use_of(table_, page) != Use::copy) {
-            active_queue(page).push_back(page);
+            queues_of(page).active.push_back(page);
             continue;
         }
         table_.set(page, PageFlag::queued, false);
@@ -148,12 +182,16 @@ bool ResidentSet::release_owned() {
     while (!owned_.empty()) {
         const PageNumber page = owned_.front();
         owned_.pop_front();
-        active_queue(page).push_back(page);  // it stays until its home has taken it
         if (table_.has(page, PageFlag::mapped)) {
             ++counters_.spared;
+            queues_of(page).active.push_back(page);
             continue;
         }
-        if (use_of(table_, page) != Use::owned) continue;
+        if (use_of(table_, page) != Use::owned) {
+            queues_of(page).active.push_back(page);
+            continue;
+        }
+        table_.set(page, PageFlag::queued, false);  // until its home has taken it, or has not
         keeper_.evict(page);
         ++leaving_;
         ++counters_.released;
@@ -163,41 +201,106 @@ bool ResidentSet::release_owned() {
 }
 
 void ResidentSet::sample_ahead() {
-    while (copies_.size() < kSampledSlices * slice_ && sample(active_copies_)) {
+    while (copies_.size() < kSampledSlices * slice_ && sample_one(new_copies_, copies_.size())) {
     }
-    while (owned_.size() < kSampledSlices * slice_ && sample(active_owned_)) {
+    while (owned_.size() < kSampledSlices * slice_ && sample_one(new_owned_, owned_.size())) {
     }
 }
 
-// Moves one of the oldest pages that can go from `from` to the second queue of what it is now.
-// False: there is none.
-bool ResidentSet::sample(std::deque<PageNumber>& from) {
-    for (std::size_t left = from.size(); left > 0; --left) {
-        const PageNumber page = from.front();
-        from.pop_front();
+void ResidentSet::try_what_is_kept() {
+    if (tried_.empty()) {
+        if (!new_copies_.passing.empty() || !new_owned_.passing.empty()) begin_trial();
+        return;
+    }
+    if (counters_.discarded < trial_end_) return;
+    std::uint64_t here = 0, used = 0;
+    for (const PageNumber page : tried_) {
+        if (table_.permission(page) == Permission::none) continue;
+        ++here;
+        if (table_.has(page, PageFlag::mapped)) ++used;
+    }
+    tried_.clear();
+    if (4 * used >= 3 * here) {
+        next_pause_ = limit_;
+        return;
+    }
+    paused_until_ = counters_.discarded + next_pause_;
+    next_pause_ = std::min(2 * next_pause_, kLongestPause * limit_);
+}
+
+void ResidentSet::begin_trial() {
+    const auto& copies = new_copies_.active;
+    const auto& owned = new_owned_.active;
+    const std::uint64_t all = copies.size() + owned.size();
+    for (std::uint64_t i = 0; i < kTried && all >= kTried; ++i) {
+        const std::uint64_t at = i * all / kTried;
+        const PageNumber page = at < copies.size() ? copies[at] : owned[at - copies.size()];
         const Use use = use_of(table_, page);
-        switch (use) {
-            case Use::none:
-                table_.set(page, PageFlag::queued, false);
-                continue;
-            case Use::stale:
-                table_.set(page, PageFlag::queued, false);
-                on_lost(page);
-                continue;
-            case Use::fixed:
-            case Use::leaving:
-                from.push_back(page);
-                continue;
-            case Use::copy:
-            case Use::owned:
-                break;
-        }
-        if (table_.has(page, PageFlag::mapped)) keeper_.unmap(page);
-        (use == Use::copy ? copies_ : owned_).push_back(page);
-        ++counters_.sampled;
-        return true;
+        if ((use != Use::copy && use != Use::owned) || !table_.has(page, PageFlag::mapped))
+            continue;
+        keeper_.unmap(page);
+        tried_.push_back(page);
+    }
+    trial_end_ = counters_.discarded + kLimitsOfScan * limit_;
+}
+
+// False: there is none that can go, or none that should while `sampled` are there already.
+bool ResidentSet::sample_one(Queues& from, std::uint64_t sampled) {
+    if (sample_passing(from)) return true;
+    // A scan that is about to be past more is waited for as long as it can be.
+    if (!from.passing.empty() && sampled > slice_ / kFewPerSlice) return false;
+    for (std::size_t left = from.active.size(); left > 0; --left) {
+        const PageNumber page = from.active.front();
+        from.active.pop_front();
+        if (sample(page, from)) return true;
+    }
+    // Nothing else is left.
+    while (!from.passing.empty()) {
+        const PageNumber page = from.passing.front();
+        from.passing.pop_front();
+        if (sample(page, from)) return true;
     }
     return false;
+}
+
+// False: no scan is past any.
+bool ResidentSet::sample_passing(Queues& from) {
+    while (!from.passing.empty()) {
+        const PageNumber page = from.passing.front();
+        const bool awaited = table_.has(page, PageFlag::ahead);
+        if (awaited && from.passing.size() <= limit_ / kPassingPerLimit) return false;
+        from.passing.pop_front();
+        if (awaited || passed_++ / slice_ % kScanStays == 0)
+            from.active.push_back(page);
+        else if (sample(page, from))
+            return true;
+    }
+    return false;
+}
+
+// Moves a page that was taken out of its queue to the second queue of what it is now, if it can go.
+bool ResidentSet::sample(PageNumber page, Queues& from) {
+    const Use use = use_of(table_, page);
+    switch (use) {
+        case Use::none:
+            table_.set(page, PageFlag::queued, false);
+            return false;
+        case Use::stale:
+            table_.set(page, PageFlag::queued, false);
+            on_lost(page);
+            return false;
+        case Use::fixed:
+        case Use::leaving:
+            from.active.push_back(page);
+            return false;
+        case Use::copy:
+        case Use::owned:
+            break;
+    }
+    if (table_.has(page, PageFlag::mapped)) keeper_.unmap(page);
+    (use == Use::copy ? copies_ : owned_).push_back(page);
+    ++counters_.sampled;
+    return true;
 }
 
 }  // namespace vsmp::coherence

@@ -14,6 +14,14 @@
 // if they reach the end of that second queue without having been touched do they leave. A touch
 // costs one fault that no other node hears of; pages that are not sampled cost nothing.
 //
+// A scan over more than fits would find nothing of what it left behind: the oldest pages are what
+// it comes to next. So pages that read-ahead fetches and that left not long ago (no more pages left
+// since than twice the limit) go before all others, as soon as the scan is past them, and the rest
+// stays for it. One run of them in 32 is kept all the same, in place of the oldest. Whether what is
+// kept is used is tried time and again: some of it is unmapped, and if less than three quarters of
+// that were touched when twice the limit has left, pages of scans are as others for a while, a
+// longer one each time.
+//
 // It works ahead: when less than `low` pages are free it goes on until `high` are, or will be once
 // their homes have taken what was offered.
 //
@@ -27,6 +35,7 @@
 #pragma once
 
 #include <deque>
+#include <vector>
 
 #include "page_fault_broker/core/page_table.hpp"
 
@@ -71,6 +80,7 @@ struct MemoryCounters {
     std::uint64_t discarded = 0;  // stale copies given back, those of the above two among them
     std::uint64_t sampled = 0;    // unmapped to see whether they are used
     std::uint64_t spared = 0;     // and were
+    std::uint64_t passing = 0;    // taken for those of a scan that comes back
 };
 
 class ResidentSet {
@@ -86,7 +96,7 @@ class ResidentSet {
     void on_obtained(PageNumber page);
     void on_lost(PageNumber page);
     // What was offered to a page's home is settled: it has taken the page, or this node keeps it.
-    void on_offer_settled();
+    void on_offer_settled(PageNumber page);
     // Makes room if there is too little. Call it after each round of events.
     void work_ahead();
 
@@ -105,8 +115,19 @@ class ResidentSet {
     bool drop_copy();
     bool release_owned();
     void sample_ahead();
-    bool sample(std::deque<PageNumber>& from);
-    std::deque<PageNumber>& active_queue(PageNumber page);
+    // Pages that are not sampled yet, in the order they came.
+    struct Queues {
+        std::deque<PageNumber> active;
+        std::deque<PageNumber> passing;  // by a scan that comes back: they go first
+    };
+    bool sample_one(Queues& from, std::uint64_t sampled);
+    bool sample_passing(Queues& from);
+    bool sample(PageNumber page, Queues& from);
+    bool is_returning(PageNumber page) const;
+    void try_what_is_kept();
+    void begin_trial();
+    std::uint64_t departures() const { return counters_.discarded / departures_per_note_; }
+    Queues& queues_of(PageNumber page);
     void discard(PageNumber page);
 
     PageTable& table_;
@@ -116,12 +137,18 @@ class ResidentSet {
     std::uint64_t home_resident_ = 0;
     std::uint64_t slice_;           // how much is done at once
     std::deque<PageNumber> stale_;  // PageFlag::discardable
-    // PageFlag::queued: the page is in one of these four, by what it was when it came there.
-    std::deque<PageNumber> active_copies_;
-    std::deque<PageNumber> active_owned_;
+    std::uint64_t departures_per_note_;
+    // PageFlag::queued: the page is in one of these, by what it was when it came there.
+    Queues new_copies_;
+    Queues new_owned_;
     std::deque<PageNumber> copies_;  // unmapped, to be dropped
     std::deque<PageNumber> owned_;   // unmapped, to be released
     std::uint64_t leaving_ = 0;      // offered, and not settled yet
+    std::uint64_t passed_ = 0;       // counts pages that a scan is past
+    std::vector<PageNumber> tried_;  // unmapped, not in the second queue
+    std::uint64_t trial_end_ = 0;    // by counters_.discarded, as the next one
+    std::uint64_t paused_until_ = 0;
+    std::uint64_t next_pause_;
     MemoryCounters counters_;
 };
 

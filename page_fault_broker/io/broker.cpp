@@ -228,7 +228,7 @@ void Broker::run_local(PageNumber page, const LocalEvent& event, ByteView conten
         holds_.on_lost(page);
         resident_.on_lost(page);
     }
-    if (before.releasing && !step.next.releasing) resident_.on_offer_settled();
+    if (before.releasing && !step.next.releasing) resident_.on_offer_settled(page);
 }
 
 void Broker::run_home(const Message& message) {

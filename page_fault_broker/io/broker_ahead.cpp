@@ -38,19 +38,31 @@ void Broker::ask_for_companions(PageNumber of, coherence::Claimant claimant) {
 // which would take many pages away from their readers.
 void Broker::ask_ahead(const coherence::ReadAhead::Request& request, PageNumber after) {
     const bool adjacent = request.first.value() == after.value() + 1;
-    std::uint64_t count = 0;
-    while (count < request.count && !(fabric_ && fabric_->congested())) {
-        const PageNumber page{request.first.value() + count};
-        const auto map = request.is_marker(page) ? MapAhead::on_touch : MapAhead::at_once;
-        const bool stays =
-            !adjacent && page.value() < table_.homes().page_count() && permits(page, Access::read);
-        const Prefetched what =
-            stays ? Prefetched::here_already : prefetch_one(page, request.access, map);
-        if (what == Prefetched::not_possible) break;
-        if (what == Prefetched::asked) ahead_ledger_.on_asked(page);
-        ++count;
+    const std::uint64_t pages = table_.homes().page_count();
+    coherence::ReadAhead::Followed followed{.end = request.first};
+    std::uint64_t counted = 0;
+    while (counted < request.count && !(fabric_ && fabric_->congested())) {
+        const PageNumber page = followed.end;
+        const bool exists = page.value() < pages;
+        const bool here = exists && permits(page, request.access);
+        if (here && followed.here < request.most_here) {
+            ++followed.here;
+            followed.here_end = PageNumber{page.value() + 1};
+        } else {
+            const auto map = request.is_marker(page) ? MapAhead::on_touch : MapAhead::at_once;
+            const bool stays = here || (!adjacent && exists && permits(page, Access::read));
+            const Prefetched what =
+                stays ? Prefetched::here_already : prefetch_one(page, request.access, map);
+            if (what == Prefetched::not_possible) break;
+            if (what == Prefetched::asked) {
+                ahead_ledger_.on_asked(page);
+                ++followed.asked;
+            }
+            ++counted;
+        }
+        followed.end = PageNumber{page.value() + 1};
     }
-    read_ahead_.on_asked(count);
+    read_ahead_.on_asked(followed);
 }
 
 std::vector<PageNumber> Broker::prefetch(std::span<const PageNumber> pages, Access access,

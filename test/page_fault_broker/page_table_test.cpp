@@ -66,6 +66,25 @@ TEST(PageTable, KeepsEveryStateAndForgetsWhatIsOver) {
     EXPECT_EQ(table.active_pages(), 0u);
 }
 
+TEST(PageTable, ANoteStaysUntilThePageMoves) {
+    PageTable table{kSelf, HomeMap{{4, 4}}};
+    const PageNumber page{2};
+    table.set_note(page, PageTable::kMaxNote);
+    table.set(page, PageFlag::framed, true);
+    table.set_local(page, {.permission = Permission::shared});
+    EXPECT_EQ(table.note(page), PageTable::kMaxNote);
+    EXPECT_EQ(table.permission(page), Permission::shared);
+    const LocalPage moving{.permission = Permission::shared, .request = Request::write};
+    table.set_local(page, moving);
+    EXPECT_EQ(table.note(page), 0u);
+    table.set_note(page, 5);
+    EXPECT_EQ(table.local(page), moving);
+    table.set_local(page, {});
+    EXPECT_EQ(table.note(page), 0u);
+    EXPECT_TRUE(table.has(page, PageFlag::framed));
+    EXPECT_EQ(table.active_pages(), 0u);
+}
+
 struct Pages {  // of this process
     std::int64_t mapped = 0, resident = 0;
 };

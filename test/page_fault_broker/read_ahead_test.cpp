@@ -12,7 +12,7 @@ namespace {
 std::uint64_t touch(ReadAhead& ahead, std::uint64_t page, Access access = Access::read) {
     const auto request = ahead.on_fault(PageNumber{page}, access).request;
     if (!request) return 0;
-    ahead.on_asked(request->count);
+    ahead.on_asked({PageNumber{request->first.value() + request->count}, request->count});
     return request->count;
 }
 
@@ -45,7 +45,7 @@ TEST(ReadAhead, NeedsMoreNeighboursWhileMoreThanAFifthIsWasted) {
 }
 
 TEST(ReadAhead, MarkersAreTheFirstOfARequestAndSomeOfTheOthers) {
-    const ReadAhead::Request request{PageNumber{30}, 80, Access::read};
+    const ReadAhead::Request request{.first = PageNumber{30}, .count = 80};
     std::vector<std::uint64_t> markers;
     for (std::uint64_t page = 30; page < 110; ++page)
         if (request.is_marker(PageNumber{page})) markers.push_back(page);
@@ -62,7 +62,7 @@ TEST(ReadAhead, KeepsSeveralRequestsUnderWay) {
             end = request->first.value() + request->count;
             for (std::uint64_t next = request->first.value(); next < end; ++next)
                 if (request->is_marker(PageNumber{next})) markers.insert(next);
-            ahead.on_asked(request->count);
+            ahead.on_asked({PageNumber{end}, request->count});
         }
         if (page >= 1024) least = std::min(least, end - page);
     }
@@ -90,12 +90,32 @@ TEST(ReadAhead, GoesOnWhereLittleCouldBeAskedFor) {
     ReadAhead ahead{64};
     touch(ahead, 100);
     ASSERT_TRUE(ahead.on_fault(PageNumber{101}, Access::read).request);
-    ahead.on_asked(0);
+    ahead.on_asked({PageNumber{102}});
     const auto request = ahead.on_fault(PageNumber{102}, Access::read).request;
     ASSERT_TRUE(request);
     EXPECT_EQ(request->first, PageNumber{103});
-    ahead.on_asked(2);
+    ahead.on_asked({PageNumber{105}, 2});
     EXPECT_GT(touch(ahead, 103), 0u);
+}
+
+// Pages from 106 to 119 are here.
+TEST(ReadAhead, PagesThatAreHereAreNotAmongThoseAhead) {
+    ReadAhead ahead{16};
+    touch(ahead, 100);
+    const auto first = ahead.on_fault(PageNumber{101}, Access::read).request;
+    ASSERT_TRUE(first);
+    EXPECT_EQ(first->most_here, 0u) << "nothing had to be fetched yet";
+    ahead.on_asked({PageNumber{106}, 4});
+    const auto second = ahead.on_fault(PageNumber{102}, Access::read).request;
+    ASSERT_TRUE(second);
+    EXPECT_EQ(second->first, PageNumber{106});
+    EXPECT_EQ(second->count, 5u) << "103 to 105 are ahead, and 8 shall be";
+    EXPECT_GE(second->most_here, 14u);
+    ahead.on_asked({PageNumber{125}, 5, 14, PageNumber{120}});
+    const auto third = ahead.on_fault(PageNumber{120}, Access::read).request;
+    ASSERT_TRUE(third) << "behind those that were here";
+    EXPECT_EQ(third->first, PageNumber{125});
+    EXPECT_EQ(third->count, 12u) << "121 to 124 are ahead, and 16 shall be";
 }
 
 TEST(ReadAhead, SeveralStreamsDoNotDisturbEachOther) {
@@ -138,7 +158,7 @@ TEST(ReadAhead, TellsWhatAScanPassed) {
     const auto advice = ahead.on_fault(PageNumber{104}, Access::read);
     EXPECT_EQ(advice.passed_from, PageNumber{102});
     EXPECT_EQ(advice.passed_to, PageNumber{104});
-    ahead.on_asked(0);
+    ahead.on_asked({advice.request->first});
     const auto behind = ahead.on_fault(PageNumber{102}, Access::write);
     EXPECT_EQ(behind.passed_from, behind.passed_to);
 }

@@ -13,8 +13,10 @@ constexpr std::uint64_t kLimit = 192;
 
 // A node whose pages are all had for the asking; homes take what they are offered when told to.
 struct Memory final : MemoryKeeper {
-    PageTable table{kSelf, HomeMap{{kHomePages, 1024}}};
-    ResidentSet set{table, *this, kLimit};
+    explicit Memory(std::uint64_t limit = kLimit) : set{table, *this, limit} {}
+
+    PageTable table{kSelf, HomeMap{{kHomePages, 65536}}};
+    ResidentSet set;
     std::set<std::uint64_t> offered;
     std::vector<std::uint64_t> dropped, discarded;
 
@@ -31,10 +33,11 @@ struct Memory final : MemoryKeeper {
         offered.insert(page.value());
     }
     void lose(std::uint64_t page) {
-        if (table.local(PageNumber{page}).releasing) set.on_offer_settled();
+        const bool offered_home = table.local(PageNumber{page}).releasing;
         table.set_local(PageNumber{page}, {});
         table.set(PageNumber{page}, PageFlag::mapped, false);
         set.on_lost(PageNumber{page});
+        if (offered_home) set.on_offer_settled(PageNumber{page});
     }
     bool obtain(std::uint64_t page, Permission permission, Purpose purpose = Purpose::fetch) {
         if (!table.has(PageNumber{page}, PageFlag::framed) && !set.take(PageNumber{page}, purpose))
@@ -123,6 +126,93 @@ TEST(ResidentSet, AsksAheadOnlyWhenThereIsPlenty) {
     while (memory.obtain(page, Permission::exclusive)) ++page;
     EXPECT_FALSE(memory.set.take(PageNumber{900}, Purpose::ahead));
 }
+
+constexpr std::uint64_t kScanLimit = 4096, kAhead = 64;
+
+// Goes through `count` pages from `first` on in order, fetching kAhead ahead; homes take at once.
+// Returns how many were not there.
+std::uint64_t scan(Memory& memory, std::uint64_t first, std::uint64_t count,
+                   Permission permission) {
+    std::uint64_t missed = 0;
+    for (std::uint64_t page = first; page < first + count + kAhead; ++page) {
+        const PageNumber fetched{page};
+        if (page < first + count && memory.table.permission(fetched) == Permission::none) {
+            ++missed;
+            while (!memory.set.take(fetched, Purpose::fetch)) EXPECT_GT(memory.take_offered(), 0u);
+            memory.table.set(fetched, PageFlag::ahead, true);
+            EXPECT_TRUE(memory.obtain(page, permission));
+        }
+        if (page < first + kAhead) continue;
+        const PageNumber touched{page - kAhead};
+        memory.table.set(touched, PageFlag::ahead, false);
+        memory.touch(touched.value());
+        if (memory.table.permission(touched) != Permission::none) continue;
+        ++missed;  // it has left meanwhile
+        while (!memory.obtain(touched.value(), permission)) EXPECT_GT(memory.take_offered(), 0u);
+    }
+    return missed;
+}
+
+class Scans : public testing::TestWithParam<Permission> {
+  protected:
+    std::uint64_t scan(std::uint64_t first, std::uint64_t count) {
+        return coherence::scan(memory_, first, count, GetParam());
+    }
+    Memory memory_{kScanLimit};
+};
+
+TEST_P(Scans, OfTwiceTheLimitFindAlmostHalfOfItAgain) {
+    EXPECT_EQ(scan(1000, 2 * kScanLimit), 2 * kScanLimit);
+    for (int i = 0; i < 40; ++i) EXPECT_LT(scan(1000, 2 * kScanLimit), kScanLimit * 12 / 10);
+}
+
+// Nothing could be gained, and nothing is lost.
+TEST_P(Scans, OfFarMoreThanTheLimitFindNothing) {
+    scan(1000, 4 * kScanLimit);
+    EXPECT_EQ(scan(1000, 4 * kScanLimit), 4 * kScanLimit);
+    EXPECT_EQ(memory_.set.counters().passing, 0u);
+}
+
+TEST_P(Scans, OfWhatFitsKeepIt) {
+    scan(1000, kScanLimit * 9 / 10);
+    EXPECT_EQ(scan(1000, kScanLimit * 9 / 10), 0u);
+}
+
+// Less is scanned than is kept, and it left not long ago: what is kept proves to be of no use.
+TEST_P(Scans, OfWhatFitsGetTheMemoryOfAScanThatIsOver) {
+    scan(30'000, kScanLimit * 8 / 10);
+    scan(1000, kScanLimit);
+    EXPECT_EQ(scan(30'000, kScanLimit * 8 / 10), kScanLimit * 8 / 10);
+    EXPECT_GT(memory_.set.counters().passing, 0u);
+    for (int i = 0; i < 4; ++i) scan(30'000, kScanLimit * 8 / 10);
+    EXPECT_EQ(scan(30'000, kScanLimit * 8 / 10), 0u);
+}
+
+TEST_P(Scans, OfPartOfWhatWasScannedGetItIntoMemory) {
+    for (int i = 0; i < 4; ++i) scan(1000, 2 * kScanLimit);
+    for (int i = 0; i < 16; ++i) scan(1000, kScanLimit * 8 / 10);
+    EXPECT_EQ(scan(1000, kScanLimit * 8 / 10), 0u);
+}
+
+// A scan that ended before it came to them.
+TEST_P(Scans, PagesThatAreStillAwaitedLeaveWhenNothingElseIsLeft) {
+    constexpr std::uint64_t kSmall = kHomePages + 16;
+    Memory memory{kSmall};
+    for (std::uint64_t page = 0; page < kHomePages; ++page) memory.set.adopt(PageNumber{page});
+    std::uint64_t page = 1000;
+    const auto fetch_ahead = [&] {
+        while (!memory.set.take(PageNumber{page}, Purpose::fetch))
+            ASSERT_GT(memory.take_offered(), 0u) << "page " << page;
+        memory.table.set(PageNumber{page}, PageFlag::ahead, true);
+        ASSERT_TRUE(memory.obtain(page++, GetParam()));
+    };
+    for (int round = 0; round < 3; ++round)
+        for (page = 1000; page < 1000 + kSmall;) ASSERT_NO_FATAL_FAILURE(fetch_ahead());
+    EXPECT_GT(memory.set.counters().passing, 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Copies, Scans, testing::Values(Permission::shared));
+INSTANTIATE_TEST_SUITE_P(Owned, Scans, testing::Values(Permission::exclusive));
 
 TEST(ResidentSet, WithoutALimitNothingLeaves) {
     Memory memory;

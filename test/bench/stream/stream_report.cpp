@@ -67,6 +67,11 @@ std::string to_table(const StreamReports& reports) {
             "{:.2f} us at home, {:.2f} us at the writer, {:.2f} us of that in the loop itself\n",
             c.faults, c.frames_sent, c.frames_received, c.messages_sent, c.cpu_us_home,
             c.cpu_us_writer, c.cpu_us_loop);
+        text += fmt::format(
+            "  per page: {:.3f} came and {:.3f} went home, so {:.0f} pages/s moved each way, "
+            "{:.0f}% "
+            "of the bare port, from and into memory\n",
+            c.fetched, c.taken_home, s.loop * c.fetched, 100 * s.ratio_memory * c.fetched);
         text += fmt::format("  per page: {:.3f} fetched ahead, {:.4f} of them in vain\n",
                             c.read_ahead, c.wasted);
     }
@@ -97,6 +102,8 @@ std::string to_json(const StreamReports& reports) {
                               {"cpu_us_home", c.cpu_us_home},
                               {"cpu_us_writer", c.cpu_us_writer},
                               {"cpu_us_loop", c.cpu_us_loop},
+                              {"fetched", c.fetched},
+                              {"taken_home", c.taken_home},
                               {"read_ahead", c.read_ahead},
                               {"wasted", c.wasted}}}});
     }

@@ -163,6 +163,9 @@ void End::add_costs(const Snapshot& before, const Snapshot& after) {
     add(costs.frames_received, before.traffic.frames_received, after.traffic.frames_received);
     add(costs.read_ahead, before.ahead.asked, after.ahead.asked);
     add(costs.wasted, before.ahead.wasted, after.ahead.wasted);
+    add(costs.fetched, before.pages.fetches_read + before.pages.fetches_write,
+        after.pages.fetches_read + after.pages.fetches_write);
+    add(costs.taken_home, before.pages.written_back, after.pages.written_back);
     add(costs.messages_sent, before.traffic.messages_sent, after.traffic.messages_sent);
 }
 

@@ -39,6 +39,7 @@ struct StreamCosts {
     double cpu_us_home = 0, cpu_us_writer = 0;  // of the whole process
     double cpu_us_loop = 0;                     // of that the thread that writes
     double read_ahead = 0, wasted = 0;          // pages fetched ahead, and those never used
+    double fetched = 0, taken_home = 0;         // pages that came from home and that went there
 };
 
 struct StreamReport {

@@ -169,6 +169,7 @@ Outcome Cluster::run() {
         const BrokerCounters& c = node->broker.counters();
         outcome_.misses += c.fetches_read + c.fetches_write + c.upgrades;
         outcome_.revalidated += c.revalidated;
+        outcome_.passing += node->broker.memory_counters().passing;
         outcome_.evicted +=
             node->broker.memory_counters().dropped + node->broker.memory_counters().released;
     }

@@ -68,6 +68,7 @@ struct Outcome {
     std::uint64_t events = 0, instructions = 0;
     std::uint64_t misses = 0;  // pages or permissions obtained from elsewhere
     std::uint64_t evicted = 0, revalidated = 0;
+    std::uint64_t passing = 0;  // pages of scans that came back
     Traffic traffic;
     std::vector<Duration> waits;  // of vCPUs, from a fault that needs another node to its answer
     Duration longest_instruction{};

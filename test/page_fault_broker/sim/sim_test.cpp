@@ -77,6 +77,32 @@ TEST(Simulation, NodesWithRoomForOnePageGetOn) {
     }
 }
 
+// Node 0 writes all pages in order, again and again, the others read them; each has room for the
+// smaller part.
+TEST(Simulation, ScansOverMoreThanFitsGetOn) {
+    constexpr std::size_t kPages = 96;
+    for (const std::size_t nodes : {2, 3, 4}) {
+        for (const NetworkKind network : {NetworkKind::masked, NetworkKind::fabrics}) {
+            auto next = std::make_shared<std::vector<std::size_t>>(nodes);
+            const auto scan = [=](std::size_t vcpu) {
+                const std::size_t page = (*next)[vcpu]++ % (nodes * kPages);
+                return Instruction{{page, vcpu == 0 ? Access::write : Access::read}};
+            };
+            const Outcome outcome = Cluster{
+                {.nodes = nodes,
+                 .pages_per_node = kPages,
+                 .spare_pages = 40 * (nodes - 1),
+                 .network = network,
+                 .wire = {.jitter = 20us, .loss = 0.01, .doubled = 0.01, .delayed = 0.01},
+                 .think = 4us,
+                 .load = scan}}.run();
+            EXPECT_EQ(outcome.problem, "") << nodes << " nodes";
+            EXPECT_GT(outcome.evicted, 0u) << nodes << " nodes";
+            EXPECT_GT(outcome.passing, 0u) << nodes << " nodes";
+        }
+    }
+}
+
 // All vCPUs write one page all the time, after each has fetched some pages that nobody else wants.
 // The least that one got done, over a fair share.
 double least_share(Options options) {
