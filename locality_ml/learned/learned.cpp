@@ -12,6 +12,7 @@ constexpr float kRetrialShips = 4;
 constexpr float kLeastFaults = 2;  // that a ship to the unknown needs
 constexpr float kFightPatience = 4;
 constexpr float kColdPatience = 0.4F;  // of kLongUs
+constexpr float kMostFought = 0.7F;    // that keeps it from being sent away, for about a second
 
 }  // namespace
 
@@ -42,7 +43,8 @@ NodeId Learned::most_awaited(const VcpuRecord& v, NodeId otherwise) const {
 // To learn what comes of it, against the estimate.
 bool Learned::tries(VcpuRecord& v, const Weighed& w) const {
     if (w.guess_stay < 0.2F) return false;
-    if (w.share_there < 0.9F * w.share_here) return false;  // known to be worse
+    if (v.is_fighting() && setup_.self < w.to) return false;  // the other comes, or just came
+    if (w.share_there < 0.9F * w.share_here) return false;    // known to be worse
     if (v.memory.lost_us < trial_price(v, w.to)) return false;
     ++v.memory.explored;
     return true;
@@ -82,8 +84,7 @@ Decision Learned::decide(const RemoteFault& fault) {
         if (v.memory.situations.node(w.to).failures > 0 && v.memory.lost_us < trial_price(v, w.to))
             evidence = kMostLostUs;
         // Pages that are new to it come once. To share a CPU goes on.
-        const bool crowds = w.share_there < kCrowded * w.share_here;
-        if (crowds && v.refaults < kColdRefaults && v.lately.stall() < kColdPatience * kLongUs)
+        if (v.refaults < kColdRefaults && v.lately.stall() < w.crowding() * kColdPatience * kLongUs)
             evidence = kMostLostUs;
         if (lost < evidence || (w.known < 1 && v.burst_faults < kLeastFaults)) {
             why = "it has not lost enough yet to the node to say";
@@ -125,6 +126,8 @@ Ship Learned::ship(VcpuRecord& v, const Weighed& w, ShipReason reason, Aim aim, 
     close_stay(v, reason, now);
     if (reason != ShipReason::spread) note_gathering(now);
     VcpuMemory& m = v.memory;
+    // Who goes to share a CPU did wait that much here, and would again.
+    if (w.crowding() > 0) m.fought = std::max(m.fought, std::min(w.stall_here, kMostFought));
     m.ship_credit = std::max(m.ship_credit - 1, 0.0F);
     m.lost_us = 0;
     ++m.ships;

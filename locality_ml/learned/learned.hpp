@@ -81,6 +81,8 @@ class Learned final : public Policy {
     Duration proof_of_spread(NodeId to) const;
     bool may_be_sent_away(const VcpuRecord& v, Instant now) const;
     bool another_suits_better(const VcpuRecord& v, Instant now) const;
+    bool is_at_work_here(const VcpuRecord& v, Instant now) const;
+    float contested(const VcpuRecord& v, Instant now) const;
     void note_gathering(Instant now);
     void close_stay(VcpuRecord& v, ShipReason reason, Instant now);
     void expect_stay(VcpuRecord& v, const Weighed& w, Instant now);

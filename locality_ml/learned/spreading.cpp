@@ -30,12 +30,29 @@ bool Learned::may_be_sent_away(const VcpuRecord& v, Instant now) const {
     return v.busy >= 0.5F && now >= v.stays_until && !v.leaving && v.memory.ship_credit >= 1;
 }
 
+bool Learned::is_at_work_here(const VcpuRecord& v, Instant now) const {
+    return v.looked_at != Instant{} && now - v.looked_at <= kLately && v.busy >= 0.5F && !v.leaving;
+}
+
+// What it would wait for pages of who stays: as much as it waited in fights itself; and it takes
+// two to fight: of those at work here one is who another fought with before it came, nobody knows
+// which.
+float Learned::contested(const VcpuRecord& v, Instant now) const {
+    float most = 0, at_work = 0;
+    for (const VcpuRecord& other : vcpus_) {
+        if (&other == &v || !is_at_work_here(other, now)) continue;
+        most = std::max(most, other.memory.fought);
+        ++at_work;
+    }
+    return std::max(v.memory.fought, at_work > 0 ? most / at_work : 0);
+}
+
 // Who came back before will come back again. And an operating system leaves to its first CPU what
 // it does for all, such as keeping time.
 bool Learned::another_suits_better(const VcpuRecord& v, Instant now) const {
     const auto suits_better = [&](const VcpuRecord& other) {
         if (&other == &v || now - other.looked_at > kLately || !may_be_sent_away(other, now) ||
-            !weighing_.spread(other, now))
+            !weighing_.spread(other, contested(other, now), now))
             return false;
         if (other.memory.failed_spreads != v.memory.failed_spreads)
             return other.memory.failed_spreads < v.memory.failed_spreads;
@@ -54,7 +71,7 @@ Placement Learned::place(const Activity& activity) {
     if (overloaded_ticks_ < kOverloadTicks || activity.now < may_spread_ ||
         !may_be_sent_away(v, activity.now) || another_suits_better(v, activity.now))
         return Stay{};
-    const auto w = weighing_.spread(v, activity.now, activity.code);
+    const auto w = weighing_.spread(v, contested(v, activity.now), activity.now, activity.code);
     if (!w) return Stay{};
     if (spread_at_ && spreads_failed_ > 0) --spreads_failed_;  // the last one has held
     spread_at_ = activity.now;

@@ -58,7 +58,7 @@ Weighed Weighing::ship(const VcpuRecord& v, const RemoteFault& fault, NodeId to)
     w.share_here = share_here();
     // A load is a reason not to go. A reason to go it is for place() only, which takes its time.
     w.share_there = std::min(share_at(to), w.share_here);
-    if (w.share_there < kCrowded * w.share_here) all = std::min(all, lasting_stall(v, fetch));
+    all -= w.crowding() * std::max(all - lasting_stall(v, fetch), 0.0F);
     // Never tried: what it runs on stays here and would have to be fetched there, and what it
     // waits for from third nodes it waits for there too.
     // On its way through memory, what lies behind it does not matter.
@@ -125,7 +125,8 @@ Features Weighing::features(const VcpuRecord& v, const RemoteFault& fault, const
     return x;
 }
 
-std::optional<Weighed> Weighing::spread(const VcpuRecord& v, Instant now, CodeAddress code) const {
+std::optional<Weighed> Weighing::spread(const VcpuRecord& v, float contested, Instant now,
+                                        CodeAddress code) const {
     std::optional<Weighed> best;
     const float waits = v.slow.elapsed() > 0 ? v.slow.stall() / v.slow.elapsed() : 0;
     for (std::size_t i = 0; i < setup_.node_count; ++i) {
@@ -136,16 +137,17 @@ std::optional<Weighed> Weighing::spread(const VcpuRecord& v, Instant now, CodeAd
         // Who has needed nothing for long does other work than when it was sent away before.
         if (to_us(now - v.runs_since) > kLongUs) before = nullptr;
         // What it waited while others had its pages it would wait again.
-        w.guess_go = std::max(before && before->count > 0 ? before->stall : 0.2F, v.memory.fought);
+        w.guess_go = std::max(before && before->count > 0 ? before->stall : 0.2F, contested);
         w.guess_stay = waits;
         w.stall_here = waits;
         w.stall_there = w.guess_go;
         w.share_here = share_here();
         w.share_there = share_at(to);
         w.useful_us = costs_.moving_in_us(to);
-        w.gain_us = w.useful_us *
-                        (w.share_there * (1 - w.stall_there) - w.share_here * (1 - w.stall_here)) -
-                    kShipsPaid * costs_.ship(to);
+        const float better =
+            w.share_there * (1 - w.stall_there) - w.share_here * (1 - w.stall_here);
+        if (better < kLeastBetter) continue;
+        w.gain_us = w.useful_us * better - kShipsPaid * costs_.ship(to);
         w.x = Features::Zero();
         if (w.gain_us > 0 && (!best || w.gain_us > best->gain_us)) best = w;
     }

@@ -22,6 +22,7 @@ using NodeLoads = std::array<NodeLoad, kMaxNodes>;
 inline constexpr float kLeastBetter = 0.1F;  // of the time; less is noise
 inline constexpr float kMuchLess = 0.7F;  // times; a vCPU that hardly runs waits as much anywhere
 inline constexpr float kCrowded = 0.75F;  // of the share of a CPU; more is hardly shared
+inline constexpr float kHalved = 0.5F;    // the same; what is lost for good has to be paid for
 inline constexpr float kMaxUsefulUs = 20'000;
 
 inline float clamp01(float x) {
@@ -40,6 +41,12 @@ struct Weighed {
     bool stay_known = false;
     float gain_us = 0;
     Features x;
+
+    // From 0, there is a CPU for it as here, to 1, it would have to share one with another. Without
+    // steps, since loads are as old as the last tick and seldom whole numbers.
+    float crowding() const {
+        return clamp01((kCrowded - share_there / share_here) / (kCrowded - kHalved));
+    }
 };
 
 // Refers to what its owner knows, which outlives it.
@@ -51,7 +58,9 @@ class Weighing {
     // After that fault, before the page came.
     Weighed ship(const VcpuRecord& v, const RemoteFault& fault, NodeId to) const;
     // The node, if any, where a vCPU that has its data to itself would get more of a CPU.
-    std::optional<Weighed> spread(const VcpuRecord& v, Instant now, CodeAddress code = {}) const;
+    // `contested`: the share of its time that it would wait for pages of who stays.
+    std::optional<Weighed> spread(const VcpuRecord& v, float contested, Instant now,
+                                  CodeAddress code = {}) const;
 
   private:
     Features features(const VcpuRecord& v, const RemoteFault& fault, const Weighed& w) const;

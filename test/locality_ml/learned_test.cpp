@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <initializer_list>
+#include <memory>
 
 #include "allocations.hpp"
 #include "faults.hpp"
@@ -189,6 +191,104 @@ TEST(Learned, ABurstOfFightingIsNoReasonToShareACpuButFightingIs) {
         now += 50ms;
     }
     EXPECT_TRUE(fights(100ms));
+}
+
+// Of pages that are new to it. A vCPU there that is not busy for long is hardly in the way.
+TEST(Learned, HowLongItFetchesBeforeItSharesACpuDependsOnHowMuchOfIt) {
+    const auto fetched_with = [](float runnable_there) {
+        const auto policy = make_learned(test::node(0));
+        const std::array<NodeLoad, 2> loads{
+            NodeLoad{.host = 0, .cpus = 1, .runnable = 1},
+            NodeLoad{.host = 1, .cpus = 1, .runnable = runnable_there}};
+        Instant now = kStart;
+        policy->on_loads(loads, now);
+        return fetches_until_ship(*policy, kOther, now, 8000);
+    };
+    EXPECT_LE(fetched_with(0.32F), 4u);
+    EXPECT_LE(fetched_with(0.35F), 200u);
+    EXPECT_GT(fetched_with(0.6F), 500u);
+    EXPECT_GT(fetched_with(1), fetched_with(0.6F));
+}
+
+// Nodes 0 and 1, with one CPU each.
+class TwoPolicies {
+  public:
+    Policy& at(std::size_t node) { return *policies_[node]; }
+
+    // A vCPU of node 1 that fights over its pages with one of node 0: true when it goes there.
+    bool fights_until_it_goes(VcpuId vcpu, Instant& now) {
+        at(1).on_loads(kBothBusy, now);
+        for (const Instant end = now + 1s; now < end; now += 10us) {
+            const PageNumber page{1 + 5 * (fights_++ % 8)};
+            const RemoteFault fault = remote_fault(page.value(), NodeId{0}, now, vcpu);
+            if (at(1).decide(fault) == Decision{Ship{NodeId{0}, ShipReason::gather}}) {
+                move(vcpu, now);
+                return true;
+            }
+            now += 140us;
+            at(1).observe(Fetched{vcpu, page, NodeId{0}, 140us, now});
+        }
+        return false;
+    }
+    // How long node 0, which has more to do than CPUs, keeps all of `vcpus`; `most` at most.
+    Duration keeps(std::initializer_list<VcpuId> vcpus, Instant now, Duration most) {
+        const Instant begin = now;
+        for (; now - begin < most; now += 10ms) {
+            at(0).on_loads(kMineOverloaded, now);
+            for (const VcpuId vcpu : vcpus)
+                if (at(0).place({.vcpu = vcpu, .busy = 1, .code = {}, .now = now}) !=
+                    Placement{Stay{}})
+                    return now - begin;
+        }
+        return most;
+    }
+
+  private:
+    void move(VcpuId vcpu, Instant& now) {
+        std::array<std::byte, kMaxLuggage> luggage;
+        ByteWriter writer{luggage};
+        at(1).pack(vcpu, writer);
+        at(1).observe(Departed{vcpu, NodeId{0}, now});
+        now += 200us;
+        at(0).observe(Arrived{vcpu, NodeId{1}, 200us, writer.written(), now});
+    }
+
+    std::array<std::unique_ptr<Policy>, 2> policies_{make_learned(test::node(0)),
+                                                     make_learned(test::node(1))};
+    std::uint64_t fights_ = 0;
+};
+
+TEST(Learned, NeitherOfTwoThatFoughtIsSentAwayAtOnceAgain) {
+    TwoPolicies nodes;
+    Instant now = kStart;
+    ASSERT_TRUE(nodes.fights_until_it_goes(VcpuId{1}, now));
+    const Duration kept = nodes.keeps({VcpuId{0}, VcpuId{1}}, now, 10s);
+    EXPECT_GT(kept, 500ms);
+    EXPECT_LT(kept, 3s);
+}
+
+// One of the others is who it fought with, hardly the one that is sent.
+TEST(Learned, AFightOfTwoDoesNotKeepManyTogether) {
+    TwoPolicies nodes;
+    Instant now = kStart;
+    ASSERT_TRUE(nodes.fights_until_it_goes(VcpuId{1}, now));
+    EXPECT_LT(nodes.keeps({VcpuId{0}, VcpuId{1}, VcpuId{2}, VcpuId{3}}, now, 10s), 200ms);
+}
+
+// Of two nodes that fight the higher one's vCPU comes: what this one lost to it it finds here then.
+TEST(Learned, WhoIsToBeJoinedMakesNoTrials) {
+    const auto policy = make_learned(test::node(0));
+    policy->on_loads(kMineOverloaded, kStart);
+    Instant now = kStart;
+    for (std::uint64_t i = 0; i < 1000; ++i) {
+        const RemoteFault fault = remote_fault(1 + 5 * (i % 8), kOther, now);
+        const Decision decision = policy->decide(fault);
+        ASSERT_NE(policy->explain(kVcpu).why, "to learn what comes of it") << i;
+        ASSERT_TRUE(std::holds_alternative<Fetch>(decision)) << i;
+        now += 140us;
+        policy->observe(Fetched{kVcpu, fault.page, kOther, 140us, now});
+        now += 400us;
+    }
 }
 
 TEST(Learned, DoesNotSpreadToANodeOfTheSameHost) {
