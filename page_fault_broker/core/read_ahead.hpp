@@ -33,7 +33,8 @@ class ReadAhead {
   public:
     static constexpr std::uint64_t kSmallestStart = 1, kLargestStart = 4;
     static constexpr std::uint64_t kMarkerEvery = 64;
-    static constexpr std::uint64_t kMostHere = 16;
+    // Pages that are here and are passed over for each that may be asked for.
+    static constexpr std::uint64_t kMostHere = 2;
     static constexpr std::size_t kStreams = 8, kCandidates = 16;
     // In a row, that start a stream.
     static constexpr std::uint32_t kFewestNeighbours = 2, kMostNeighbours = 6;
