@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <thread>
 
 #include "dpdk_transport/bench/network_sandbox.hpp"
@@ -111,11 +112,15 @@ std::unique_ptr<FrameSealer> make_sealer(int self) {
                              .clock = {}});
 }
 
-Result<> add_wires(const Stage& stage, End& end, int self, const MacAddress& peer) {
-    end.wires.push_back(bare_port_wire(*end.port, peer));
-    VSMP_TRY_ASSIGN(auto fabric, fabric_wire("fabric", *end.port, self));
+// The fabric has the port for itself, as in a node; the others use it while it says nothing.
+Result<> add_wires(const Stage& stage, End& end, int self, std::unique_ptr<Port> owned,
+                   const MacAddress& peer) {
+    Port& port = *owned;
+    VSMP_TRY_ASSIGN(auto fabric, fabric_wire("fabric", std::move(owned), self));
     end.wires.push_back(std::move(fabric));
-    VSMP_TRY_ASSIGN(auto sealed, fabric_wire("fabric_sealed", *end.port, self, make_sealer(self)));
+    end.wires.insert(end.wires.begin(), bare_port_wire(port, peer));
+    VSMP_TRY_ASSIGN(auto sealed,
+                    fabric_wire("fabric_sealed", borrowed(port), self, make_sealer(self)));
     end.wires.push_back(std::move(sealed));
     end.wires.push_back(shared_memory_wire(stage.rings, self));
     return {};
@@ -134,6 +139,10 @@ std::string to_string(BenchPort port) {
     }
     VSMP_CHECK(false, "port");
     return {};
+}
+
+End::~End() {
+    while (!wires.empty()) wires.pop_back();
 }
 
 Wire* End::find(const std::string& name) {
@@ -180,9 +189,9 @@ Result<End> open_end(const Stage& stage, Meeting& meeting) {
     VSMP_TRY(meeting.meet());
     End end;
     VSMP_TRY_ASSIGN(end.eal, Eal::start({}));
-    VSMP_TRY_ASSIGN(end.port, open_port(end.eal, port_options(stage, self)));
-    VSMP_TRY_ASSIGN(const MacAddress peer, meeting.exchange_mac(end.port->mac()));
-    VSMP_TRY(add_wires(stage, end, self, peer));
+    VSMP_TRY_ASSIGN(auto port, open_port(end.eal, port_options(stage, self)));
+    VSMP_TRY_ASSIGN(const MacAddress peer, meeting.exchange_mac(port->mac()));
+    VSMP_TRY(add_wires(stage, end, self, std::move(port), peer));
     VSMP_TRY_ASSIGN(UniqueFd udp, udp_socket(stage, meeting));
     end.wires.push_back(udp_wire(std::move(udp)));
     VSMP_TRY_ASSIGN(UniqueFd tcp, tcp_socket(stage, meeting));
@@ -193,11 +202,9 @@ Result<End> open_end(const Stage& stage, Meeting& meeting) {
 Result<std::vector<End>> open_memory_ends(const Stage& stage) {
     auto ports = make_memory_segment(2);
     std::vector<End> ends(2);
-    for (std::size_t i = 0; i < 2; ++i) {
-        const MacAddress peer = ports[1 - i] ? ports[1 - i]->mac() : ends[0].port->mac();
-        ends[i].port = std::move(ports[i]);
-        VSMP_TRY(add_wires(stage, ends[i], static_cast<int>(i), peer));
-    }
+    const std::array macs{ports[0]->mac(), ports[1]->mac()};
+    for (std::size_t i = 0; i < 2; ++i)
+        VSMP_TRY(add_wires(stage, ends[i], static_cast<int>(i), std::move(ports[i]), macs[1 - i]));
     return ends;
 }
 

@@ -23,8 +23,12 @@ std::string to_string(BenchPort port);
 // One end; moved between threads or made after fork().
 struct End {
     std::shared_ptr<Eal> eal;
-    std::unique_ptr<Port> port;
     std::vector<std::unique_ptr<Wire>> wires;  // the bare port, the fabric, sealed too, and others
+
+    End() = default;
+    End(End&&) = default;
+    End& operator=(End&&) = default;
+    ~End();  // last the wires that others stand on
 
     Wire* find(const std::string& name);
 };

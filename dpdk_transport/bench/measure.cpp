@@ -83,12 +83,13 @@ Error gave_up(const Wire& wire) {
     return Error{wire.name() + ": nothing came for 10 s" + (why.empty() ? "" : ": " + why)};
 }
 
-// One round: nothing when the message or its answer was lost.
+// One round, to when the answer is delivered: it is then that a node goes on. Nothing when the
+// message or its answer was lost.
 Result<std::optional<Duration>> one_round(Wire& wire, Waiter& waiter, Message& message,
                                           std::uint64_t job, std::uint64_t round) {
-    bool answered = false;
+    std::optional<Instant> answered;
     const auto receive = [&](ByteView got) {
-        answered = answered || Message::sequence(got, job) == round;
+        if (!answered && Message::sequence(got, job) == round) answered = monotonic_now();
     };
     const Instant first = monotonic_now();
     Instant sent = first;
@@ -107,7 +108,7 @@ Result<std::optional<Duration>> one_round(Wire& wire, Waiter& waiter, Message& m
         }
     }
     if (sent != first) return std::optional<Duration>{};
-    return std::optional{monotonic_now() - first};
+    return std::optional{*answered - first};
 }
 
 Result<> echo(Wire& wire, Meeting& meeting, const RoundTripJob& job) {

@@ -9,7 +9,6 @@
 namespace vsmp::fabric {
 namespace {
 
-// A port that belongs to somebody else.
 class BorrowedPort final : public Port {
   public:
     explicit BorrowedPort(Port& port) : port_(port) {}
@@ -115,8 +114,12 @@ std::unique_ptr<Wire> bare_port_wire(Port& port, const MacAddress& peer) {
     return std::make_unique<BarePort>(port, peer);
 }
 
-Result<std::unique_ptr<Wire>> fabric_wire(const std::string& name, Port& port, int self,
-                                          std::unique_ptr<FrameSealer> sealer) {
+std::unique_ptr<Port> borrowed(Port& port) {
+    return std::make_unique<BorrowedPort>(port);
+}
+
+Result<std::unique_ptr<Wire>> fabric_wire(const std::string& name, std::unique_ptr<Port> port,
+                                          int self, std::unique_ptr<FrameSealer> sealer) {
     FabricOptions options;
     options.self = NodeId{static_cast<std::uint8_t>(self)};
     options.node_count = 2;
@@ -124,7 +127,7 @@ Result<std::unique_ptr<Wire>> fabric_wire(const std::string& name, Port& port, i
     options.incarnation = random_incarnation();
     options.timing.connect_timeout = Duration::zero();
     std::vector<std::unique_ptr<Port>> ports;
-    ports.push_back(std::make_unique<BorrowedPort>(port));
+    ports.push_back(std::move(port));
     VSMP_TRY_ASSIGN(std::unique_ptr<Fabric> fabric,
                     make_fabric(options, std::move(ports), std::move(sealer)));
     return std::unique_ptr<Wire>{std::make_unique<FabricWire>(name, std::move(fabric), self)};

@@ -49,10 +49,13 @@ class Wire {
 // the wire. `peer` is the other port's MAC.
 std::unique_ptr<Wire> bare_port_wire(Port& port, const MacAddress& peer);
 
-// The fabric between nodes 0 and 1 on `port`, which outlives the wire. Both ends give the same
-// name, no two on one port, and a sealer with the same keys, or none.
-Result<std::unique_ptr<Wire>> fabric_wire(const std::string& name, Port& port, int self,
-                                          std::unique_ptr<FrameSealer> sealer = nullptr);
+// The fabric between nodes 0 and 1 on `port`. Both ends give the same name, no two on one port, and
+// a sealer with the same keys, or none.
+Result<std::unique_ptr<Wire>> fabric_wire(const std::string& name, std::unique_ptr<Port> port,
+                                          int self, std::unique_ptr<FrameSealer> sealer = nullptr);
+
+// A port that belongs to somebody else, who keeps it for as long. Each call takes one step more.
+std::unique_ptr<Port> borrowed(Port& port);
 
 // Kernel sockets that are connected already.
 std::unique_ptr<Wire> udp_wire(UniqueFd socket);
