@@ -6,7 +6,7 @@
 
 namespace vsmp::coherence {
 
-ReadAhead::Advice ReadAhead::on_fault(PageNumber page, Access access) {
+ReadAhead::Advice ReadAhead::on_fault(PageNumber page, Access access, StillAhead still_ahead) {
     Advice advice{.passed_from = page, .passed_to = page, .request = {}};
     if (most_ == 0) return advice;
     ++time_;
@@ -24,10 +24,10 @@ ReadAhead::Advice ReadAhead::on_fault(PageNumber page, Access access) {
     if (page.value() < stream->used) return advice;
     follow(*stream, page.value());
     const std::uint64_t wanted = std::min(stream->ahead, most_);
-    const std::uint64_t asked = stream->asked_behind(page.value());
-    if (wanted <= asked) return advice;
+    const PageNumber next{std::min(page.value() + 1, stream->end)}, end{stream->end};
+    const std::uint64_t asked = still_ahead(next, end), looked = end.value() - next.value();
+    if (wanted <= asked || looked >= kFarthest * most_) return advice;
     asking_ = stream;
-    if (page.value() >= stream->here_end) stream->here = 0;
     const std::uint64_t count = wanted - asked;
     advice.request = {PageNumber{stream->end}, count, stream->fetches ? kMostHere * count : 0,
                       stream->access};
@@ -48,8 +48,6 @@ void ReadAhead::follow(Stream& stream, std::uint64_t page) {
 void ReadAhead::on_asked(const Followed& followed) {
     VSMP_CHECK(asking_ != nullptr && followed.end.value() >= asking_->end, "an answer to nothing");
     asking_->end = followed.end.value();
-    asking_->here += followed.here;
-    if (followed.here != 0) asking_->here_end = followed.here_end.value();
     asking_->fetches |= followed.asked != 0;
     asking_ = nullptr;
 }

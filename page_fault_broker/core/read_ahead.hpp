@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "proto/function_ref.hpp"
 #include "proto/ids.hpp"
 
 namespace vsmp::coherence {
@@ -40,12 +41,21 @@ class ReadAhead {
     static constexpr std::uint32_t kFewestNeighbours = 2, kMostNeighbours = 6;
     // Pages whose fate is known, after which it is weighed how many were wasted.
     static constexpr std::uint64_t kWeighed = 16;
+    // A stream looks no further ahead than so many times what it may ask for.
+    static constexpr std::uint64_t kFarthest = 4;
     // So far behind its front a stream explains faults (writes to what was read, late arrivals);
     // what faults further behind may be the next scan.
     static constexpr std::uint64_t kBehind = 64;
 
     // `most`: pages ahead of a vCPU; 0: none ever.
     explicit ReadAhead(std::uint64_t most) : most_(most) {}
+
+    // Of the pages from `first` to before `end`, how many were asked for ahead and are not known to
+    // be used or gone.
+    using StillAhead = FunctionRef<std::uint64_t(PageNumber first, PageNumber end)>;
+    // Of pages that are here and that a stream passes over, those whose touch it has to hear of:
+    // behind many that are mapped it would not go on, and another would have to begin.
+    static bool is_milestone(PageNumber page) { return page.value() % kMaxReadAhead == 0; }
 
     struct Request {
         PageNumber first;
@@ -65,15 +75,13 @@ class ReadAhead {
         std::optional<Request> request;
     };
     // Every fault, also those that this node answers itself.
-    Advice on_fault(PageNumber page, Access access);
+    Advice on_fault(PageNumber page, Access access, StillAhead still_ahead);
     // What became of pages that were asked for, of all so far.
     void on_fates(std::uint64_t used, std::uint64_t wasted);
     // How far a request was followed.
     struct Followed {
         PageNumber end;           // behind the last page that was looked at
         std::uint64_t asked = 0;  // pages asked for
-        std::uint64_t here = 0;   // at most Request::most_here
-        PageNumber here_end{};    // behind the last of those
     };
     void on_asked(const Followed& followed);
 
@@ -81,20 +89,12 @@ class ReadAhead {
     struct Stream {
         std::uint64_t passed = 0;  // pages below are behind its last fault
         std::uint64_t used = 0;    // pages below are taken for used
-        std::uint64_t end = 0;     // pages below were asked for
-        std::uint64_t here = 0;    // of those, so many before here_end were here already
-        std::uint64_t here_end = 0;
-        bool fetches = false;     // some were not here
-        std::uint64_t ahead = 0;  // as many shall be; 0: no stream
+        std::uint64_t end = 0;     // pages below were asked for, or are here
+        bool fetches = false;      // some were not here
+        std::uint64_t ahead = 0;   // as many shall be; 0: no stream
         std::uint64_t last_fault = 0;
         Access access{};
 
-        // Pages behind `page` that were asked for. It may be less: where those that were here are
-        // among others is not known.
-        std::uint64_t asked_behind(std::uint64_t page) const {
-            const std::uint64_t next = std::min(page + 1, end);
-            return end - next - std::min(here, here_end - std::min(next, here_end));
-        }
         bool explains(std::uint64_t page) const {
             return ahead != 0 && page + kBehind >= passed && page <= end;
         }

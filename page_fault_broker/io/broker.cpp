@@ -48,7 +48,9 @@ void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Inst
     now_ = now;
     ++counters_.faults;
     read_ahead_.on_fates(ahead_ledger_.counters().used, ahead_ledger_.counters().wasted);
-    const coherence::ReadAhead::Advice advice = read_ahead_.on_fault(fault.page, fault.access);
+    const coherence::ReadAhead::Advice advice = read_ahead_.on_fault(
+        fault.page, fault.access,
+        [this](PageNumber first, PageNumber end) { return still_ahead(first, end); });
     ahead_ledger_.on_passed(advice.passed_from, advice.passed_to);
     ahead_ledger_.on_fault(fault.page);
     if (table_.has(fault.page, PageFlag::on_touch)) {

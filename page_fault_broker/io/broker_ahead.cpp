@@ -40,14 +40,14 @@ void Broker::ask_ahead(const coherence::ReadAhead::Request& request, PageNumber 
     const bool adjacent = request.first.value() == after.value() + 1;
     const std::uint64_t pages = table_.homes().page_count();
     coherence::ReadAhead::Followed followed{.end = request.first};
-    std::uint64_t counted = 0;
+    std::uint64_t counted = 0, passed_over = 0;
     while (counted < request.count && !(fabric_ && fabric_->congested())) {
         const PageNumber page = followed.end;
         const bool exists = page.value() < pages;
         const bool here = exists && permits(page, request.access);
-        if (here && followed.here < request.most_here) {
-            ++followed.here;
-            followed.here_end = PageNumber{page.value() + 1};
+        if (here && passed_over < request.most_here) {
+            ++passed_over;
+            if (coherence::ReadAhead::is_milestone(page)) hear_of(page);
         } else {
             const auto map = request.is_marker(page) ? MapAhead::on_touch : MapAhead::at_once;
             const bool stays = here || (!adjacent && exists && permits(page, Access::read));
@@ -63,6 +63,20 @@ void Broker::ask_ahead(const coherence::ReadAhead::Request& request, PageNumber 
         followed.end = PageNumber{page.value() + 1};
     }
     read_ahead_.on_asked(followed);
+}
+
+std::uint64_t Broker::still_ahead(PageNumber first, PageNumber end) const {
+    std::uint64_t count = 0;
+    for (std::uint64_t page = first.value(); page < end.value(); ++page)
+        count += table_.has(PageNumber{page}, PageFlag::ahead) ? 1 : 0;
+    return count;
+}
+
+// Its next touch is a fault, by which the stream goes on.
+void Broker::hear_of(PageNumber page) {
+    if (!resident_.limited() || !table_.has(page, PageFlag::mapped)) return;
+    const coherence::Use use = coherence::use_of(table_, page);
+    if (use == coherence::Use::copy || use == coherence::Use::owned) unmap(page);
 }
 
 std::vector<PageNumber> Broker::prefetch(std::span<const PageNumber> pages, Access access,
