@@ -16,6 +16,8 @@ constexpr std::uint64_t kNotesPerLimit = 64;
 constexpr std::uint64_t kLimitsOfScan = 2;
 // Pages that no scan has come to yet are waited for if they are less than this part of the limit.
 constexpr std::uint64_t kPassingPerLimit = 4;
+// So many of them are looked at, at a time, to find one that a scan is past.
+constexpr std::uint64_t kMostAwaited = 4;
 // Older pages than a scan's are not sampled while more than this part of a slice is.
 constexpr std::uint64_t kFewPerSlice = 4;
 // Of so many runs that a scan is past, each a slice, one stays in place of older pages.
@@ -265,11 +267,16 @@ bool ResidentSet::sample_one(Queues& from, std::uint64_t sampled) {
 
 // False: no scan is past any.
 bool ResidentSet::sample_passing(Queues& from) {
-    while (!from.passing.empty()) {
+    for (std::uint64_t awaited_ones = 0; !from.passing.empty();) {
         const PageNumber page = from.passing.front();
-        const bool awaited = table_.has(page, PageFlag::ahead);
-        if (awaited && from.passing.size() <= limit_ / kPassingPerLimit) return false;
         from.passing.pop_front();
+        const bool awaited = table_.has(page, PageFlag::ahead);
+        if (awaited && from.passing.size() < limit_ / kPassingPerLimit) {
+            // A scan that ended before it must not keep those of others.
+            from.passing.push_back(page);
+            if (++awaited_ones == kMostAwaited) return false;
+            continue;
+        }
         if (awaited || passed_++ / slice_ % kScanStays == 0)
             from.active.push_back(page);
         else if (sample(page, from))

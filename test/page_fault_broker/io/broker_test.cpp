@@ -60,13 +60,14 @@ class BrokerTest : public ::testing::Test {
         if (!probe) VSMP_SKIP() << probe.error().message;
     }
 
-    // `limit`: pages that may be resident on each node; 0: no limit.
+    // `limit`: pages that may be resident on each node whose share is less; 0: no limit.
     void start(std::vector<std::uint64_t> pages, std::uint64_t limit = 0,
                PageSizes sizes = PageSizes::small) {
         const HomeMap homes{pages};
         for (std::size_t i = 0; i < pages.size(); ++i)
             nodes_.push_back(std::make_unique<TestNode>(NodeId{static_cast<std::uint8_t>(i)}, homes,
-                                                        wire_, limit, sizes));
+                                                        wire_, pages[i] < limit ? limit : 0,
+                                                        sizes));
         plane_ = std::jthread([this](std::stop_token stop) { run(stop); });
     }
 
@@ -372,6 +373,16 @@ TEST_F(BrokerTest, AGuestOfTwiceTheLimitKeepsItsContents) {
     for (std::size_t node = 0; node < 4; ++node)
         EXPECT_LE(memory(node).resident_max, kLimit) << node;
     EXPECT_GT(memory(1).dropped, 0u);
+}
+
+// Half of what is kept lies among what moves, in ever more pieces.
+TEST_F(BrokerTest, ALoopOverTwiceTheLimitKeepsFindingNearlyHalfOfItAgain) {
+    constexpr std::uint64_t kLimit = 4096, kPages = 2 * kLimit, kPasses = 32;
+    start({kPages, 1}, kLimit);
+    for (std::uint64_t pass = 0; pass < kPasses; ++pass)
+        for (std::uint64_t page = 0; page < kPages; ++page)
+            ASSERT_EQ(word(1, page)->exchange(pass + 1), pass);
+    EXPECT_LT(counters(1).fetches_write, (kPasses - 1) * kPages * 62 / 100 + kPages);
 }
 
 // Every node's own word of every page, at random, and others' which must not go back.
