@@ -116,10 +116,11 @@ end_process() { # PID, a child of ours
 }
 
 run_qemu() {
-    local first readers=()
+    local first second='' readers=()
     if [ "$hosts" = 2 ]; then
         pack_job 2 sh -c "$peer"
         start_qemu 2 </dev/null
+        second=$qemu_pid
     fi
     pack_job 1 "${command[@]}"
     if [ "$tty" = yes ]; then
@@ -138,4 +139,5 @@ run_qemu() {
     wait "$first" || true
     # Nothing else writes to these pipes, so they end with the machine.
     [ "${#readers[@]}" = 0 ] || wait "${readers[@]}" || true
+    [ -z "$second" ] || end_process "$second"
 }
