@@ -375,7 +375,7 @@ TEST_F(BrokerTest, AGuestOfTwiceTheLimitKeepsItsContents) {
     EXPECT_GT(memory(1).dropped, 0u);
 }
 
-// Half of what is kept lies among what moves, in ever more pieces.
+// With each pass what is kept lies in more pieces among what moves.
 TEST_F(BrokerTest, ALoopOverTwiceTheLimitKeepsFindingNearlyHalfOfItAgain) {
     constexpr std::uint64_t kLimit = 4096, kPages = 2 * kLimit, kPasses = 32;
     start({kPages, 1}, kLimit);
