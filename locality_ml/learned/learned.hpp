@@ -79,6 +79,7 @@ class Learned final : public Policy {
         return Duration{static_cast<std::int64_t>(costs_.moving_in_us(from) * 1e3F)};
     }
     Duration proof_of_spread(NodeId to) const;
+    bool is_overloaded(NodeId to, Instant now) const;
     bool may_be_sent_away(const VcpuRecord& v, Instant now) const;
     bool another_suits_better(const VcpuRecord& v, Instant now) const;
     bool is_at_work_here(const VcpuRecord& v, Instant now) const;
@@ -100,7 +101,7 @@ class Learned final : public Policy {
     std::vector<VcpuRecord> vcpus_;
     NodeLoads loads_{};
     Weighing weighing_;
-    int overloaded_ticks_ = 0;
+    std::optional<Instant> overloaded_since_;
     Instant may_spread_{};
     std::optional<Instant> spread_at_;  // from here or to here, the last one; none: it has failed
     Duration spread_proof_{};           // after which it has not

@@ -113,8 +113,10 @@ void Learned::judge(VcpuRecord& v, Instant now) {
         else if (!v.settling && now - *v.arrived >= wait / 2)
             v.settling = Settling{v.stalled_us, v.elapsed_us};
     }
-    if (v.came_by.tag != 0 && v.arrived)  // longer than thought before
+    if (v.came_by.tag != 0 && v.arrived) {  // longer than thought before
         v.memory.situations.make(v.came_by).at_least(to_us(now - *v.arrived));
+        v.memory.situations.node(setup_.self).at_least(to_us(now - *v.arrived));
+    }
     if (!v.pending_stay) return;
     const PendingStay& stay = *v.pending_stay;
     if (!stay.page_came) return;
@@ -168,7 +170,10 @@ void Learned::close_stay(VcpuRecord& v, ShipReason reason, Instant now) {
     if (!v.arrived) return;
     const bool was_spread = v.memory.pending.reason == ShipReason::spread;
     if (v.memory.pending.key.tag != 0) judge_ship(v, now);
-    if (v.came_by.tag != 0) v.memory.situations.make(v.came_by).add_stay(to_us(now - *v.arrived));
+    if (v.came_by.tag != 0) {
+        v.memory.situations.make(v.came_by).add_stay(to_us(now - *v.arrived));
+        v.memory.situations.node(setup_.self).add_stay(to_us(now - *v.arrived));
+    }
     if (was_spread && reason != ShipReason::spread && v.memory.failed_spreads < kMaxSpreadDoublings)
         ++v.memory.failed_spreads;
 }

@@ -7,18 +7,26 @@ namespace vsmp::locality {
 namespace {
 
 constexpr float kOverload = 0.5F;  // runnable vCPUs above the CPUs
-constexpr int kOverloadTicks = 5;
-constexpr Duration kSpreadRest = std::chrono::milliseconds(20);
+constexpr Duration kLeastOverload = std::chrono::milliseconds(50);
 constexpr Duration kSpreadProof = std::chrono::milliseconds(100);
 constexpr Duration kLately = std::chrono::milliseconds(50);  // some calls of place()
 
 }  // namespace
 
-void Learned::on_loads(std::span<const NodeLoad> loads, Instant) {
+void Learned::on_loads(std::span<const NodeLoad> loads, Instant now) {
     VSMP_CHECK(loads.size() <= kMaxNodes, "loads of more nodes than there can be");
     std::copy(loads.begin(), loads.end(), loads_.begin());
     const NodeLoad& here = loads_[setup_.self.value()];
-    overloaded_ticks_ = here.runnable > here.cpus + kOverload ? overloaded_ticks_ + 1 : 0;
+    if (here.runnable <= here.cpus + kOverload)
+        overloaded_since_.reset();
+    else if (!overloaded_since_)
+        overloaded_since_ = now;
+}
+
+// At boot vCPUs are busy in turns: the host is not overloaded for long, and all stay together. What
+// is over before the pages have come that a vCPU needs elsewhere is no reason to send it there.
+bool Learned::is_overloaded(NodeId to, Instant now) const {
+    return overloaded_since_ && now - *overloaded_since_ >= std::max(kLeastOverload, moving_in(to));
 }
 
 // Who stays for so long has settled.
@@ -67,17 +75,15 @@ Placement Learned::place(const Activity& activity) {
     v.busy = std::clamp(activity.busy, 0.02F, 1.0F);
     v.looked_at = activity.now;
     judge(v, activity.now);
-    // At boot vCPUs are busy in turns: the host is not overloaded for long, and all stay together.
-    if (overloaded_ticks_ < kOverloadTicks || activity.now < may_spread_ ||
-        !may_be_sent_away(v, activity.now) || another_suits_better(v, activity.now))
+    if (!overloaded_since_ || activity.now < may_spread_ || !may_be_sent_away(v, activity.now) ||
+        another_suits_better(v, activity.now))
         return Stay{};
     const auto w = weighing_.spread(v, contested(v, activity.now), activity.now, activity.code);
-    if (!w) return Stay{};
+    if (!w || !is_overloaded(w->to, activity.now)) return Stay{};
     if (spread_at_ && spreads_failed_ > 0) --spreads_failed_;  // the last one has held
     spread_at_ = activity.now;
     spread_proof_ = proof_of_spread(w->to);
-    may_spread_ = activity.now + kSpreadRest;
-    overloaded_ticks_ = kOverloadTicks - 2;  // loads are old news until the next ones
+    overloaded_since_.reset();  // perhaps it is over
     const RemoteFault none{.vcpu = activity.vcpu,
                            .page = {},
                            .location = w->to,

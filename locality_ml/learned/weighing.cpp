@@ -5,9 +5,10 @@
 namespace vsmp::locality {
 namespace {
 
-constexpr float kShipsPaid = 2;     // the way there, the way back, and some doubt
-constexpr float kLeastPace = 0.2F;  // nothing is believed to be slower than that for long
-constexpr float kFutureLosses = 4;  // times the past ones
+constexpr float kShipsPaid = 2;       // the way there, the way back, and some doubt
+constexpr float kLeastPace = 0.2F;    // nothing is believed to be slower than that for long
+constexpr float kFutureLosses = 4;    // times the past ones
+constexpr float kLeastStayShips = 4;  // a stay that is worth it, in ships' costs
 
 constexpr float kOnItsWay = 0.1F, kTrustOnItsWay = 0.8F;
 constexpr float kPrior = 0.5F;  // samples that the guess is worth without any
@@ -92,7 +93,11 @@ Weighed Weighing::ship(const VcpuRecord& v, const RemoteFault& fault, NodeId to)
     // What it would do there in its useful time, it would do here too, in so much more.
     const float there = w.share_there * (1 - w.stall_there);
     const float here = std::max(w.share_here * (1 - w.stall_here), kLeastPace);
-    const bool better = there - here >= kLeastBetter && w.stall_there < kMuchLess * w.stall_here;
+    // Who needs in turns what lies here and what lies there has it together sooner by fetching it:
+    // a ship moves no page.
+    const bool stays = w.useful_us >= kLeastStayShips * ship;
+    const bool better =
+        stays && there - here >= kLeastBetter && w.stall_there < kMuchLess * w.stall_here;
     float won = better ? w.useful_us * (there / here - 1) : 0;
     // What it lost lately is how much it can be expected to lose, unless it stayed before in such
     // a situation: then that is in the guess.
