@@ -89,20 +89,18 @@ void PortFabric::receive_frame(std::size_t port, ByteView frame, Instant now,
     Peer& sender = peer(from);
     ++sender.traffic[port].frames_received;
     sender.traffic[port].bytes_received += frame.size();
-    ByteView payload = decoded->payload;
-    if (sealer_) {
-        const auto opened = sealer_->open(from, decoded->authenticated, payload);
-        if (!opened) {
-            ++sender.not_authentic;
-            return;
-        }
-        payload = *opened;
-    }
+    if (!sealer_) return accept(sender, port, *decoded, decoded->payload, now, deliver);
+    if (const auto opened = sealer_->open(from, decoded->authenticated, decoded->payload))
+        accept(sender, port, *decoded, *opened, now, deliver);
+    else
+        ++sender.not_authentic;
+}
+
+void PortFabric::accept(Peer& sender, std::size_t port, const DecodedFrame& decoded,
+                        ByteView payload, Instant now, const Deliver& deliver) {
     // Fixed once it was met there: a stray frame must not lead the link astray.
-    if (!sender.link.path(port).known()) sender.macs[port] = decoded->source;
-    sender.link.receive(
-        port, decoded->header, payload, now,
-        [&](Channel channel, ByteView message) { deliver(from, channel, message); });
+    if (!sender.link.path(port).known()) sender.macs[port] = decoded.source;
+    sender.link.receive(port, decoded.header, payload, now, deliver);
 }
 
 ByteView PortFabric::sealed(const FrameHeader& header, ByteView encoded, ByteView payload) {

@@ -67,12 +67,14 @@ class PortFabric final : public Fabric {
     Link make_link(const LinkIdentity& identity) const { return Link{identity, timing_, paths_}; }
     Peer& peer(NodeId id) { return const_cast<Peer&>(std::as_const(*this).peer(id)); }
     const Peer& peer(NodeId id) const {
-        VSMP_CHECK(id != context_.self && id.value() < peers_.size(), "not a peer");
+        VSMP_CHECK(id != context_.self && id.value() < context_.node_count, "not a peer");
         return peers_[id.value()];
     }
     bool is_peer(std::size_t index) const { return index != context_.self.value(); }
 
     void receive_frame(std::size_t port, ByteView frame, Instant now, const Deliver& deliver);
+    void accept(Peer& sender, std::size_t port, const DecodedFrame& decoded, ByteView payload,
+                Instant now, const Deliver& deliver);
     void send_messages(Instant now);
     void tend_links(Instant now);
     template <class Wants>
