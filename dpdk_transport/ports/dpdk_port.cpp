@@ -13,8 +13,8 @@ namespace {
 
 constexpr std::uint16_t kQueue = 0;
 
-// Where the payload of a kept frame is: behind the room for headers, as these grow downwards, and so
-// that a frame without a VLAN tag begins with a cache line, as a copied one does. vhost, which
+// Where the payload of a kept frame is: behind the room for headers, as these grow downwards, and
+// so that a frame without a VLAN tag begins with a cache line, as a copied one does. vhost, which
 // copies it, needs about twice the instructions for one that begins anywhere.
 constexpr std::size_t kPayloadAt =
     RTE_PKTMBUF_HEADROOM + FrameStore::kHeaderRoom + kHeaderSize % RTE_CACHE_LINE_SIZE;
