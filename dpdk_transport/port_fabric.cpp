@@ -164,6 +164,8 @@ void PortFabric::send_composed(NodeId to, Channel channel, std::size_t size) {
 bool PortFabric::send_next(Peer& peer, Instant now) {
     while (const Link::Outgoing* outgoing = peer.link.next(now, full_ports_)) {
         if (queue_frame(peer, *outgoing)) {
+            // On its way before it is noted down; several share what it costs to hand them over.
+            if (only_one_waits_) ports_[outgoing->path]->flush();
             peer.link.transmitted(now);
             return true;
         }
@@ -197,7 +199,11 @@ void PortFabric::send_from_all(Instant now, Wants wants) {
 // Messages that were queued meanwhile, before anything that nobody waits for.
 void PortFabric::send_messages(Instant now) {
     if (!std::exchange(has_messages_, false)) return;
+    std::size_t waiting = 0;
+    for (const Peer& peer : peers_) waiting += peer.link.waiting();
+    only_one_waits_ = waiting == 1;
     send_from_all(now, [](const Link& link) { return link.waiting() > 0; });
+    only_one_waits_ = false;
 }
 
 // Acknowledgements, timers, and what comes of them.

@@ -94,6 +94,7 @@ class PortFabric final : public Fabric {
     LinkPaths paths_;
     std::vector<Peer> peers_;          // index = NodeId; self's is never used
     bool has_messages_ = false;        // perhaps: some were queued since the last round
+    bool only_one_waits_ = false;      // of all messages, in this round
     std::size_t first_turn_ = 0;       // whose turn it is first
     PathMask full_ports_ = 0;          // took no more in this round
     std::optional<Instant> retry_at_;  // a port took no more
