@@ -89,20 +89,18 @@ void PortFabric::receive_frame(std::size_t port, ByteView frame, Instant now,
     Peer& sender = peer(from);
     ++sender.traffic[port].frames_received;
     sender.traffic[port].bytes_received += frame.size();
-    ByteView payload = decoded->payload;
-    if (sealer_) {
-        const auto opened = sealer_->open(from, decoded->authenticated, payload);
-        if (!opened) {
-            ++sender.not_authentic;
-            return;
-        }
-        payload = *opened;
-    }
+    if (!sealer_) return accept(sender, port, *decoded, decoded->payload, now, deliver);
+    if (const auto opened = sealer_->open(from, decoded->authenticated, decoded->payload))
+        accept(sender, port, *decoded, *opened, now, deliver);
+    else
+        ++sender.not_authentic;
+}
+
+void PortFabric::accept(Peer& sender, std::size_t port, const DecodedFrame& decoded,
+                        ByteView payload, Instant now, const Deliver& deliver) {
     // Fixed once it was met there: a stray frame must not lead the link astray.
-    if (!sender.link.path(port).known()) sender.macs[port] = decoded->source;
-    sender.link.receive(
-        port, decoded->header, payload, now,
-        [&](Channel channel, ByteView message) { deliver(from, channel, message); });
+    if (!sender.link.path(port).known()) sender.macs[port] = decoded.source;
+    sender.link.receive(port, decoded.header, payload, now, deliver);
 }
 
 ByteView PortFabric::sealed(const FrameHeader& header, ByteView encoded, ByteView payload) {
@@ -166,6 +164,8 @@ void PortFabric::send_composed(NodeId to, Channel channel, std::size_t size) {
 bool PortFabric::send_next(Peer& peer, Instant now) {
     while (const Link::Outgoing* outgoing = peer.link.next(now, full_ports_)) {
         if (queue_frame(peer, *outgoing)) {
+            // On its way before it is noted down; several share what it costs to hand them over.
+            if (only_one_waits_) ports_[outgoing->path]->flush();
             peer.link.transmitted(now);
             return true;
         }
@@ -199,7 +199,11 @@ void PortFabric::send_from_all(Instant now, Wants wants) {
 // Messages that were queued meanwhile, before anything that nobody waits for.
 void PortFabric::send_messages(Instant now) {
     if (!std::exchange(has_messages_, false)) return;
+    std::size_t waiting = 0;
+    for (const Peer& peer : peers_) waiting += peer.link.waiting();
+    only_one_waits_ = waiting == 1;
     send_from_all(now, [](const Link& link) { return link.waiting() > 0; });
+    only_one_waits_ = false;
 }
 
 // Acknowledgements, timers, and what comes of them.

@@ -67,12 +67,14 @@ class PortFabric final : public Fabric {
     Link make_link(const LinkIdentity& identity) const { return Link{identity, timing_, paths_}; }
     Peer& peer(NodeId id) { return const_cast<Peer&>(std::as_const(*this).peer(id)); }
     const Peer& peer(NodeId id) const {
-        VSMP_CHECK(id != context_.self && id.value() < peers_.size(), "not a peer");
+        VSMP_CHECK(id != context_.self && id.value() < context_.node_count, "not a peer");
         return peers_[id.value()];
     }
     bool is_peer(std::size_t index) const { return index != context_.self.value(); }
 
     void receive_frame(std::size_t port, ByteView frame, Instant now, const Deliver& deliver);
+    void accept(Peer& sender, std::size_t port, const DecodedFrame& decoded, ByteView payload,
+                Instant now, const Deliver& deliver);
     void send_messages(Instant now);
     void tend_links(Instant now);
     template <class Wants>
@@ -92,6 +94,7 @@ class PortFabric final : public Fabric {
     LinkPaths paths_;
     std::vector<Peer> peers_;          // index = NodeId; self's is never used
     bool has_messages_ = false;        // perhaps: some were queued since the last round
+    bool only_one_waits_ = false;      // of all messages, in this round
     std::size_t first_turn_ = 0;       // whose turn it is first
     PathMask full_ports_ = 0;          // took no more in this round
     std::optional<Instant> retry_at_;  // a port took no more

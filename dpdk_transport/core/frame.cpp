@@ -22,10 +22,8 @@ void write_mac(ByteWriter& to, const MacAddress& mac) {
 
 constexpr std::size_t kMacSize = sizeof(MacAddress::octets);
 
-MacAddress mac_in(std::span<const std::byte, kMacSize> octets) {
-    MacAddress mac;
+void read_mac(std::span<const std::byte, kMacSize> octets, MacAddress& mac) {
     std::memcpy(mac.octets.data(), octets.data(), kMacSize);
-    return mac;
 }
 
 std::optional<FrameKind> to_kind(std::uint8_t raw) {
@@ -258,8 +256,8 @@ using Refusal = std::variant<std::monostate, NotOurs, ForeignVersion>;
 Refusal decode(const FrameContext& context, ByteView frame, DecodedFrame& decoded) {
     const std::size_t ethernet_size = header_size(context) - kMtuOverhead;
     if (frame.size() < ethernet_size) return NotOurs::other_ethertype;
-    decoded.destination = mac_in(frame.first<kMacSize>());
-    decoded.source = mac_in(frame.subspan<kMacSize, kMacSize>());
+    read_mac(frame.first<kMacSize>(), decoded.destination);
+    read_mac(frame.subspan<kMacSize, kMacSize>(), decoded.source);
     if (!ethertype_is_ours(context, frame.first(ethernet_size).subspan<2 * kMacSize>()))
         return NotOurs::other_ethertype;
 
@@ -305,17 +303,16 @@ DecodeResult decode_frame(const FrameContext& context, ByteView frame) {
     return result;
 }
 
-Acknowledgement acknowledgement_of(const FrameHeader& header, ByteView payload) {
-    Acknowledgement made{.below = header.acknowledged,
-                         .selective = {header.selective},
-                         .scope = header.scope,
-                         .held_back = std::chrono::microseconds(header.ack_delay_us),
-                         .doubled = header.doubled};
-    if (header.kind != FrameKind::ack) return made;
+void read_acknowledgement(const FrameHeader& header, ByteView payload, Acknowledgement& told) {
+    told.below = header.acknowledged;
+    told.selective = {header.selective};
+    told.scope = header.scope;
+    told.held_back = std::chrono::microseconds(header.ack_delay_us);
+    told.doubled = header.doubled;
+    if (header.kind != FrameKind::ack) return;
     ByteReader reader{payload};
     for (std::size_t word = 1; word < kSelectiveWords && !reader.at_end(); ++word)
-        made.selective[word] = reader.read<std::uint64_t>();
-    return made;
+        told.selective[word] = reader.read<std::uint64_t>();
 }
 
 }  // namespace vsmp::fabric

@@ -142,8 +142,9 @@ struct ForeignVersion {
 };
 using DecodeResult = std::variant<DecodedFrame, NotOurs, ForeignVersion>;
 
-// What a decoded frame acknowledges; `payload` is its own, no longer sealed.
-Acknowledgement acknowledgement_of(const FrameHeader& header, ByteView payload);
+// What a decoded frame acknowledges; `payload` is its own, no longer sealed. Written where it is
+// kept: a copy would have to wait until all of it is written.
+void read_acknowledgement(const FrameHeader& header, ByteView payload, Acknowledgement& told);
 
 // Never reads outside `frame`. Bytes behind the payload are allowed: Ethernet pads short frames.
 DecodeResult decode_frame(const FrameContext& context, ByteView frame);

@@ -43,7 +43,7 @@ Link::Link(const LinkIdentity& identity, const LinkTiming& timing, const LinkPat
       seal_overhead_(paths.seal_overhead),
       send_(timing, paths.mtus.size(), paths.store),
       receive_(timing.window),
-      streams_(timing.window),
+      streams_(identity.peer, timing.window),
       credit_(paths.credit == 0 ? timing.window : paths.credit) {
     VSMP_CHECK(identity.incarnation != LinkIncarnation{}, "incarnation 0 means unknown");
     VSMP_CHECK(!paths.mtus.empty() && paths.mtus.size() <= kMaxPaths, "number of paths");
@@ -80,7 +80,7 @@ void Link::send(Channel channel, KeptFrame message, std::size_t size) {
 }
 
 void Link::count_taken(bool taken) {
-    if (taken)
+    if (taken) [[likely]]
         ++counters_.messages_sent;
     else
         lose(peer_name() + " takes no messages: " + std::to_string(timing_.queue_limit) +
@@ -97,10 +97,11 @@ void Link::receive_foreign(std::uint8_t version) {
 
 // Not from an earlier life of it, nor after it has restarted.
 bool Link::may_come_from_peer(const FrameHeader& header) {
+    if (state_ == PeerState::up && header.sender == peer_) return true;
     if (header.sender == identity_.former && identity_.former != LinkIncarnation{}) return false;
     if (is_earlier(header.sender, identity_.former) || is_earlier(header.sender, peer_))
         return false;
-    if (state_ != PeerState::up || header.sender == peer_) return true;
+    if (state_ != PeerState::up) return true;
     if (header.kind == FrameKind::hello || header.receiver == identity_.incarnation)
         lose(peer_name() + " has restarted");
     return false;
@@ -128,17 +129,9 @@ void Link::receive(std::size_t path_index, const FrameHeader& header, ByteView p
         return;
     }
     take_acknowledgement();
-    untaken_.told = acknowledgement_of(header, payload);
-    switch (send_.judge(untaken_.told)) {
-        case SendWindow::Verdict::impossible:
-            ++counters_.rejected, ++counters_.impossible;
-            return;
-        case SendWindow::Verdict::news:
-            untaken_.came = now;
-            untaken_.is_news = true;
-            break;
-        case SendWindow::Verdict::nothing_new:
-            break;
+    if (!note_acknowledgement(header, payload, now)) {
+        ++counters_.rejected, ++counters_.impossible;
+        return;
     }
     send_.grant(header.acknowledged + header.credit);
     peer_ = header.sender;
@@ -158,6 +151,25 @@ void Link::receive(std::size_t path_index, const FrameHeader& header, ByteView p
             receive_data(path_index, header, payload, now, deliver);
             return;
     }
+}
+
+// False: it is impossible. News wait for take_acknowledgement().
+bool Link::note_acknowledgement(const FrameHeader& header, ByteView payload, Instant now) {
+    // The frames of a stream say the same many times: for that nothing is put together.
+    if (header.kind != FrameKind::ack && header.selective == 0 && send_.knows(header.acknowledged))
+        return true;
+    read_acknowledgement(header, payload, untaken_.told);
+    switch (send_.judge(untaken_.told)) {
+        case SendWindow::Verdict::impossible:
+            return false;
+        case SendWindow::Verdict::news:
+            untaken_.came = now;
+            untaken_.is_news = true;
+            return true;
+        case SendWindow::Verdict::nothing_new:
+            return true;
+    }
+    return false;
 }
 
 void Link::take_acknowledgement() {
@@ -180,7 +192,8 @@ void Link::receive_data(std::size_t path, const FrameHeader& header, ByteView pa
     using Arrival = ReceiveWindow::Arrival;
     const Arrival arrival = receive_.look(header.sequence);
     const bool is_new = arrival == Arrival::in_order || arrival == Arrival::early;
-    if (arrival == Arrival::outside || (is_new && !streams_.plausible(header))) {
+    const auto place = is_new ? streams_.place(header) : std::nullopt;
+    if (arrival == Arrival::outside || (is_new && !place)) {
         ++counters_.rejected, ++counters_.outside_window;
         return;
     }
@@ -198,10 +211,7 @@ void Link::receive_data(std::size_t path, const FrameHeader& header, ByteView pa
     // What comes out of order, and what fills a gap, the sender waits to hear of (RFC 5681, 4.2).
     if (arrival == Arrival::early || receive_.has_gap()) ack_now_ = true;
     receive_.accept(header.sequence);
-    streams_.accept(header, payload, [&](Channel channel, ByteView bytes) {
-        ++counters_.messages_received;
-        deliver(channel, bytes);
-    });
+    streams_.accept(*place, header, payload, deliver);
 }
 
 // When the next thing is due is found in the first turn without any traffic: with traffic every
@@ -330,12 +340,12 @@ bool Link::plan_control(PathMask blocked) {
 bool Link::plan_data(PathMask blocked) {
     SendWindow::Frame& frame = plan_.frame;
     if (!send_.next(segment_size(), frame)) return false;
-    const auto path = choose_path(frame.payload.size(), blocked);
+    const auto path = choose_path(frame.segment->size, blocked);
     if (!path) return false;
     plan_.what = Plan::What::data;
     plan_.outgoing.path = *path;
     begin_frame(FrameKind::data);
-    plan_.outgoing.payload = frame.payload;
+    plan_.outgoing.payload = send_.payload(frame);
     plan_.outgoing.kept = frame.kept;
     FrameHeader& header = plan_.outgoing.header;
     header.answer = frame.again ? AckUrgency::now : AckUrgency::may_wait;
@@ -368,12 +378,8 @@ void Link::fill_header(Instant now) {
     header.sender = identity_.incarnation;
     header.receiver = peer_;
     header.acknowledged = receive_.acknowledged();
-    const Selective selective = receive_.selective();
-    header.selective = selective[0];
-    if (header.kind == FrameKind::ack)
-        fill_ack(selective);
-    else if (std::any_of(selective.begin() + 1, selective.end(), [](auto w) { return w != 0; }))
-        header.scope = AckScope::part;
+    if (header.kind == FrameKind::ack) header.doubled = doubled_;
+    if (receive_.has_gap()) fill_selective();
     header.credit = static_cast<std::uint16_t>(receive_.credit());
     if (owed_ > 0) {
         const auto us =
@@ -382,14 +388,20 @@ void Link::fill_header(Instant now) {
     }
 }
 
-// What no other frame has room for.
-void Link::fill_ack(const Selective& selective) {
+// Only an ack has room for all of it.
+void Link::fill_selective() {
+    const Selective selective = receive_.selective();
+    FrameHeader& header = plan_.outgoing.header;
+    header.selective = selective[0];
     std::size_t words = kSelectiveWords;
     while (words > 1 && selective[words - 1] == 0) --words;
+    if (header.kind != FrameKind::ack) {
+        if (words > 1) header.scope = AckScope::part;
+        return;
+    }
     ByteWriter writer{plan_.selective};
     for (std::size_t i = 1; i < words; ++i) writer.write(selective[i]);
     plan_.outgoing.payload = writer.written();
-    plan_.outgoing.header.doubled = doubled_;
 }
 
 const Link::Outgoing* Link::next(Instant now, PathMask blocked) {
@@ -445,6 +457,7 @@ PeerCounters Link::counters() const {
     PeerCounters counters = counters_;
     counters.retransmissions = send_.retransmissions();
     counters.needless = send_.needless();
+    counters.messages_received = streams_.delivered();
     counters.rejected += streams_.broken();
     return counters;
 }

@@ -125,6 +125,7 @@ class Link {
     void receive_data(std::size_t path, const FrameHeader& header, ByteView payload, Instant now,
                       const Deliver& deliver);
     void receive_probe(std::size_t path, const FrameHeader& header, ByteView payload, Instant now);
+    bool note_acknowledgement(const FrameHeader& header, ByteView payload, Instant now);
     void take_acknowledgement();
     void check_silence(Instant now);
     void check_paths(Instant now);
@@ -143,7 +144,7 @@ class Link {
     bool plan_data(PathMask blocked);
     bool plan_ack(PathMask blocked, Instant now);
     void fill_header(Instant now);
-    void fill_ack(const Selective& selective);
+    void fill_selective();
     bool something_to_send() const;
     std::string peer_name() const;
 
@@ -160,7 +161,7 @@ class Link {
     LinkIncarnation peer_;  // unknown until the first frame
     PeerCounters counters_;
 
-    // Of the newest frame, if it is news; not taken in yet. Made here: a copy would wait for it.
+    // Of the newest frame, if it is news; not taken in yet.
     struct Untaken {
         Acknowledgement told;
         Instant came{};

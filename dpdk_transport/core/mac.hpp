@@ -14,16 +14,19 @@ struct MacAddress {
     friend auto operator<=>(const MacAddress&, const MacAddress&) = default;
     // For each frame; std::array's own calls memcmp.
     friend bool operator==(const MacAddress& a, const MacAddress& b) {
-        return a.first_four() == b.first_four() && a.last_four() == b.last_four();
+        return a.first_four() == b.first_four() && a.last_two() == b.last_two();
     }
 
   private:
-    std::uint32_t first_four() const { return four_from(0); }
-    std::uint32_t last_four() const { return four_from(2); }
-    std::uint32_t four_from(std::size_t at) const {
+    std::uint32_t first_four() const {
         std::uint32_t four = 0;
-        std::memcpy(&four, octets.data() + at, sizeof four);
+        std::memcpy(&four, octets.data(), sizeof four);
         return four;
+    }
+    std::uint16_t last_two() const {
+        std::uint16_t two = 0;
+        std::memcpy(&two, octets.data() + sizeof(std::uint32_t), sizeof two);
+        return two;
     }
 };
 inline constexpr MacAddress kBroadcastMac{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <bit>
 
-#include "dpdk_transport/core/sequence.hpp"
-
 namespace vsmp::fabric {
 SendWindow::SendWindow(const LinkTiming& timing, std::size_t paths, FrameStore* store)
     : timing_(timing),
@@ -52,7 +50,6 @@ void SendWindow::show(const InFlight& what, Frame& frame) const {
     frame.order = what.order;
     frame.behind = what.behind;
     frame.segment = &what.segment;
-    frame.payload = queue_.bytes(what.segment);
     const KeptFrame& kept = queue_.kept(what.segment);
     frame.kept = kept && what.segment.size == what.segment.total ? &kept : nullptr;
 }

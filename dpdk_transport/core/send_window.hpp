@@ -14,6 +14,7 @@
 #include "dpdk_transport/core/reordering.hpp"
 #include "dpdk_transport/core/round_trip.hpp"
 #include "dpdk_transport/core/send_queue.hpp"
+#include "dpdk_transport/core/sequence.hpp"
 
 namespace vsmp::fabric {
 
@@ -40,12 +41,12 @@ class SendWindow {
         bool again = false;
         // Valid until acknowledge() or clear():
         const SendQueue::Segment* segment = nullptr;
-        ByteView payload;
         const KeptFrame* kept = nullptr;  // has the payload and nothing else; null: it is elsewhere
     };
     // What may go on the wire now, new segments of at most `largest` bytes: first what is lost.
     // False: nothing.
     bool next(std::size_t largest, Frame& frame);
+    ByteView payload(const Frame& frame) const { return queue_.bytes(*frame.segment); }
     bool repeats() const { return lost_ > 0; }
     bool has_next() const { return lost_ > 0 || queue_.has_next(admit()); }
     // The frame that next() shows has been handed to the port.
@@ -57,6 +58,8 @@ class SendWindow {
         impossible,  // acknowledges what was never sent
     };
     Verdict judge(const Acknowledgement& told) const;
+    // That everything below has arrived is no news.
+    bool knows(std::uint32_t below) const { return sequence_distance(first_, below) <= 0; }
     // What was judged to be news, and came at `now`.
     void acknowledge(const Acknowledgement& told, Instant now);
     // Finds what is lost as time passes.

@@ -8,26 +8,26 @@ bool Streams::waits_for_node(Stream stream, std::uint16_t behind) const {
     return stream != Stream::node && order_distance(state(Stream::node).next, behind) > 0;
 }
 
-bool Streams::plausible(const FrameHeader& header) const {
+std::optional<Streams::Place> Streams::place(const FrameHeader& header) const {
     const Stream stream = stream_of(header.channel);
     const State& at = state(stream);
     const auto window = static_cast<std::int32_t>(window_);
     const std::int32_t ahead = order_distance(at.next, header.order);
-    if (ahead < 0 || ahead >= window) return false;
-    if (!at.held.empty() && at.held[header.order & (window_ - 1)].present) return false;
-    if (stream == Stream::node) return header.behind == 0;  // it is behind itself, by its order
+    if (ahead < 0 || ahead >= window) return std::nullopt;
+    if (!at.held.empty() && at.held[header.order & (window_ - 1)].present) return std::nullopt;
+    if (stream == Stream::node) {  // it is behind itself, by its order
+        if (header.behind != 0) return std::nullopt;
+        return Place{stream, ahead == 0};
+    }
     const std::int32_t behind = order_distance(state(Stream::node).next, header.behind);
-    return behind <= window && behind >= -2 * window;
+    if (behind > window || behind < -2 * window) return std::nullopt;
+    return Place{stream, ahead == 0 && behind <= 0};
 }
 
-Streams::Outcome Streams::accept(const FrameHeader& header, ByteView payload,
-                                 const Deliver& deliver) {
-    const Stream stream = stream_of(header.channel);
-    State& at = state(stream);
-    if (header.order != at.next || waits_for_node(stream, header.behind)) {
-        hold(at, header, payload);
-        return Outcome::held_back;
-    }
+void Streams::accept(const Place& place, const FrameHeader& header, ByteView payload,
+                     const Deliver& deliver) {
+    State& at = state(place.stream);
+    if (!place.is_next) return hold(at, header, payload);
     consume(at, header.channel, header.offset, header.total, payload, deliver);
     while (held_back_ > 0) {
         bool any = false;
@@ -35,7 +35,6 @@ Streams::Outcome Streams::accept(const FrameHeader& header, ByteView payload,
             any = drain(static_cast<Stream>(i), deliver) || any;
         if (!any) break;
     }
-    return Outcome::delivered;
 }
 
 void Streams::hold(State& at, const FrameHeader& header, ByteView payload) {
@@ -60,12 +59,12 @@ void Streams::consume(State& at, Channel channel, std::size_t offset, std::size_
         return;
     }
     if (payload.size() == total) {
-        deliver(channel, payload);
+        hand_over(channel, payload, deliver);
         return;
     }
     at.assembled.insert(at.assembled.end(), payload.begin(), payload.end());
     if (at.assembled.size() < total) return;
-    deliver(channel, at.assembled);
+    hand_over(channel, at.assembled, deliver);
     at.assembled.clear();
 }
 

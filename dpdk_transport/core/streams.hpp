@@ -4,28 +4,31 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "dpdk_transport/core/frame.hpp"
 #include "dpdk_transport/core/stream.hpp"
-#include "proto/function_ref.hpp"
 
 namespace vsmp::fabric {
 
 class Streams {
   public:
-    using Deliver = FunctionRef<void(Channel channel, ByteView payload)>;
+    using Deliver = Fabric::Deliver;
 
-    // At most `window` frames of one stream are held back.
-    explicit Streams(std::size_t window) : window_(window) {}
+    // Of the peer `from`. At most `window` frames of one stream are held back.
+    Streams(NodeId from, std::size_t window) : from_(from), window_(window) {}
 
-    // Whether a data frame that has not arrived before can be what a correct peer sends.
-    bool plausible(const FrameHeader& header) const;
+    struct Place {
+        Stream stream{};
+        bool is_next = false;  // else it is held back
+    };
+    // Of a data frame that has not arrived before; nothing when no correct peer sends it.
+    std::optional<Place> place(const FrameHeader& header) const;
+    void accept(const Place& place, const FrameHeader& header, ByteView payload,
+                const Deliver& deliver);
 
-    enum class Outcome : std::uint8_t { delivered, held_back };
-    // A plausible frame.
-    Outcome accept(const FrameHeader& header, ByteView payload, const Deliver& deliver);
-
+    std::uint64_t delivered() const { return delivered_; }
     std::size_t held_back() const { return held_back_; }
     // Messages whose segments did not fit together; only a forger makes them.
     std::uint64_t broken() const { return broken_; }
@@ -50,9 +53,15 @@ class Streams {
     void hold(State& at, const FrameHeader& header, ByteView payload);
     void consume(State& at, Channel channel, std::size_t offset, std::size_t total,
                  ByteView payload, const Deliver& deliver);
+    void hand_over(Channel channel, ByteView message, const Deliver& deliver) {
+        ++delivered_;
+        deliver(from_, channel, message);
+    }
     bool drain(Stream stream, const Deliver& deliver);
 
+    NodeId from_;
     std::size_t window_;
+    std::uint64_t delivered_ = 0;
     std::array<State, kStreams> states_;
     std::size_t held_back_ = 0;
     std::uint64_t broken_ = 0;

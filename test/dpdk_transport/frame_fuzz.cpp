@@ -44,7 +44,7 @@ void feed(ByteView input) {
     Link link{{NodeId{0}, NodeId{1}, LinkIncarnation{1}}, {}};
     Instant now{std::chrono::seconds(1)};
     std::size_t delivered = 0;
-    const auto deliver = [&](Channel channel, ByteView payload) {
+    const auto deliver = [&](NodeId, Channel channel, ByteView payload) {
         VSMP_CHECK(payload.size() <= kMaxPayload, "too large a payload");
         if (++delivered % 3 == 0) link.send(channel, payload.first(payload.size() / 2), {});
     };

@@ -216,7 +216,8 @@ TEST(Frame, AckTellsAllThatArrivedAndWhatCameTwice) {
     const auto* decoded = std::get_if<DecodedFrame>(&result);
     ASSERT_NE(decoded, nullptr);
     EXPECT_EQ(decoded->header, ack);
-    const Acknowledgement told = acknowledgement_of(decoded->header, decoded->payload);
+    Acknowledgement told;
+    read_acknowledgement(decoded->header, decoded->payload, told);
     EXPECT_EQ(told.below, 7u);
     EXPECT_EQ(told.selective, (Selective{5, 0x5a5a5a5a5a5a5a5a, 0x5a5a5a5a5a5a5a5a, 0}));
     EXPECT_EQ(told.doubled, 0xfffe);

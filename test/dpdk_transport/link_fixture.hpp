@@ -45,11 +45,12 @@ class LinkTest : public testing::Test {
         return frames;
     }
     void give(Link& link, const Wire& frame) {
-        link.receive(frame.path, frame.header, frame.payload, now, [&](Channel, ByteView payload) {
+        const auto deliver = [&](NodeId, Channel, ByteView payload) {
             std::string text;
             for (std::byte byte : payload) text += static_cast<char>(byte);
             got.push_back(text);
-        });
+        };
+        link.receive(frame.path, frame.header, frame.payload, now, deliver);
         link.tick(now);  // as who owns a link does before he sleeps
     }
     void give(Link& link, const Frames& frames) {
