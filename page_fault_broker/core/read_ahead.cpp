@@ -62,7 +62,8 @@ void ReadAhead::follow(Stream& stream, std::uint64_t page) {
     const bool on_trial = stream.marker_every == 1 && stream.trust < kProof;
     if (!on_trial) {
         const std::uint64_t gone = page + 1 - stream.begin;
-        const std::uint64_t most = std::max(kAheadOfGone * gone >> caution_, kOnTrial);
+        const std::uint64_t most =
+            std::max(gone / (kGoneForAhead << caution_), caution_ == 0 ? kLeastOfScan : kOnTrial);
         stream.ahead = std::min({2 * stream.ahead, most, most_});
         stream.marker_every = std::clamp(stream.ahead / kMarkers, kOftenest, kMarkerEvery);
     }

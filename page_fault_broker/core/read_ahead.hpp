@@ -11,12 +11,13 @@
 // Neighbours are met by chance too, where many pages are touched without order. So a stream is on
 // trial at first: it asks for kOnTrial pages, all of them markers, and ends if they are not touched
 // in their order. Who touched kProof of them in order is a scan. From then on markers are the first
-// of each request and some of the others, and with each that is touched twice as much shall be
-// ahead; what is missing to that is asked for. So several requests are under way at once, and
-// neither node waits for the other. A scan that passes markers over again and again ends, too.
+// of each request and some of the others, and with each that is touched more shall be ahead, the
+// more the further the scan has gone; what is missing to that is asked for. So several requests are
+// under way at once, and neither node waits for the other. A scan that passes markers over again
+// and again ends, too.
 //
 // Where a scan ends what is ahead of it is in vain. While more than a fifth of all, of which the
-// fate is known, is in vain, a stream must have gone further for as much ahead, and it takes more
+// fate is known, is in vain, a scan must have gone further for as much ahead, and it takes more
 // neighbours in a row to start one: in the end this is switched off for all but long scans.
 //
 // Pure; bounded: so many streams, so many pages ahead. Faults without order are remembered apart
@@ -51,9 +52,10 @@ class ReadAhead {
     static constexpr std::size_t kStreams = 8, kCandidates = 16;
     // In a row, that start a stream; for each step of caution twice as many.
     static constexpr std::uint32_t kNeighbours = 2;
-    // Ahead of a stream are so many times the pages that it went through at most; for each step of
-    // caution half as many.
-    static constexpr std::uint64_t kAheadOfGone = 2;
+    // Ahead of a scan is a page for so many that it went through, so that a fifth is in vain where
+    // it ends; for each step of caution half of that. But so many pages always, if there is no
+    // reason for caution: they are what is needed while one is under way.
+    static constexpr std::uint64_t kGoneForAhead = 4, kLeastOfScan = 8;
     static constexpr unsigned kMostCaution = 4;
     // Pages whose fate is known, after which it is weighed how many were wasted, and after which
     // what was before counts half.

@@ -30,15 +30,20 @@ TEST(ReadAhead, AsksForNothingWithoutOrder) {
     for (std::uint64_t page = 0; page < 4000; page += 7) EXPECT_EQ(touch(ahead, page), 0u);
 }
 
-TEST(ReadAhead, DoublesWhatIsAheadWhenAMarkerIsTouchedUpToItsLimit) {
+TEST(ReadAhead, MoreIsAheadTheFurtherItWentUpToItsLimit) {
     ReadAhead ahead{16};
     EXPECT_EQ(touch(ahead, 100), 0u);
     EXPECT_EQ(touch(ahead, 101), 4u);  // 102 to 105, on trial
     for (std::uint64_t page = 102; page < 105; ++page) EXPECT_EQ(touch(ahead, page), 1u);
-    EXPECT_EQ(touch(ahead, 105), 5u);   // no more: 8 ahead, to 113
-    EXPECT_EQ(touch(ahead, 106), 0u);   // told by 105 already
-    EXPECT_EQ(touch(ahead, 109), 12u);  // 16 ahead, to 125
-    EXPECT_EQ(touch(ahead, 114), 5u);
+    EXPECT_EQ(touch(ahead, 105), 5u);  // no more: 8 ahead, to 113
+    EXPECT_EQ(touch(ahead, 106), 0u);  // told by 105 already
+    EXPECT_EQ(touch(ahead, 109), 4u);  // 8 ahead, to 117
+    std::uint64_t end = 118;
+    for (std::uint64_t page = 110; page < 151; ++page) end += touch(ahead, page);
+    EXPECT_LE(end, 151u + 50 / 4);
+    for (std::uint64_t page = 151; page < 400; ++page) end += touch(ahead, page);
+    EXPECT_LE(end, 400u + 16);
+    EXPECT_GE(end, 400u + 8);
 }
 
 TEST(ReadAhead, ATrialIsOverWhenItsPagesAreNotTouchedInOrder) {
@@ -217,7 +222,7 @@ TEST(ReadAhead, KeepsSeveralRequestsUnderWay) {
                 if (request->is_marker(PageNumber{next})) markers.insert(next);
             ahead.on_asked({PageNumber{end}, request->count});
         }
-        if (page >= 1024) least = std::min(least, end - page);
+        if (page >= 2048) least = std::min(least, end - page);
     }
     EXPECT_GE(least, 256u - ReadAhead::kMarkerEvery);
 }
@@ -254,12 +259,12 @@ TEST(ReadAhead, GoesOnWhereLittleCouldBeAskedFor) {
     EXPECT_GT(touch(ahead, 103), 0u);
 }
 
-// Pages from 120 to 129 are here.
+// Pages from 500 to 509 are here.
 TEST(ReadAhead, PagesThatAreHereAreNotAmongThoseAhead) {
     const auto still_ahead = [](PageNumber first, PageNumber end) {
         std::uint64_t count = 0;
         for (std::uint64_t page = first.value(); page < end.value(); ++page)
-            count += page < 120 || page > 129 ? 1 : 0;
+            count += page < 500 || page > 509 ? 1 : 0;
         return count;
     };
     const auto fault = [&](ReadAhead& ahead, std::uint64_t page) {
@@ -271,17 +276,18 @@ TEST(ReadAhead, PagesThatAreHereAreNotAmongThoseAhead) {
     ASSERT_TRUE(first);
     EXPECT_EQ(first->most_here, 0u) << "nothing had to be fetched yet";
     ahead.on_asked({PageNumber{106}, 4});
-    for (std::uint64_t page = 102; page < 106; ++page) touch(ahead, page);  // 113 is the last
-    const auto second = fault(ahead, 109);
+    std::uint64_t end = 106;
+    for (std::uint64_t page = 102; end < 500; ++page) end += touch(ahead, page);
+    const auto second = fault(ahead, end - 1);
     ASSERT_TRUE(second);
-    EXPECT_EQ(second->first, PageNumber{114});
-    EXPECT_EQ(second->count, 12u) << "110 to 113 are ahead, and 16 shall be";
+    EXPECT_EQ(second->first, PageNumber{end});
+    EXPECT_EQ(second->count, 16u);
     EXPECT_GE(second->most_here, 10u);
-    ahead.on_asked({PageNumber{136}, 12});
-    const auto third = fault(ahead, 117);
+    ahead.on_asked({PageNumber{end + 26}, 16});
+    const auto third = fault(ahead, end + 16);
     ASSERT_TRUE(third);
-    EXPECT_EQ(third->first, PageNumber{136});
-    EXPECT_EQ(third->count, 8u) << "118, 119 and 130 to 135 are ahead";
+    EXPECT_EQ(third->first, PageNumber{end + 26});
+    EXPECT_EQ(third->count, 7u) << "behind the page there are 9 ahead";
 }
 
 // Nothing it passes over is ahead of it, and it does not go on for ever.
