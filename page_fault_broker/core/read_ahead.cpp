@@ -46,7 +46,7 @@ ReadAhead::Stream* ReadAhead::explaining(PageNumber page, StillAhead still_ahead
             stream.trust -= kDoubt;
         else if (page == passed || still_ahead(page, behind) > 0)
             stream.trust = std::min(stream.trust + 1, kMostTrust);
-        else if (!is_milestone(page))
+        else if (page.value() != stream.end && !is_milestone(page))
             --stream.trust;
         if (stream.trust >= 0) return &stream;
         stream = {};
@@ -62,8 +62,8 @@ void ReadAhead::follow(Stream& stream, std::uint64_t page) {
     const bool on_trial = stream.marker_every == 1 && stream.trust < kProof;
     if (!on_trial) {
         const std::uint64_t gone = page + 1 - stream.begin;
-        const std::uint64_t most =
-            std::max(gone / (kGoneForAhead << caution_), caution_ == 0 ? kLeastOfScan : kOnTrial);
+        const std::uint64_t most = std::max(gone / gone_for_one_ahead(caution_),
+                                            caution_ <= kSomeCaution ? kLeastOfScan : kOnTrial);
         stream.ahead = std::min({2 * stream.ahead, most, most_});
         stream.marker_every = std::clamp(stream.ahead / kMarkers, kOftenest, kMarkerEvery);
     }
@@ -85,10 +85,12 @@ void ReadAhead::on_fates(std::uint64_t used, std::uint64_t wasted) {
     wasted_before_ = wasted;
     fates_ += all;
     wasted_ += in_vain;
-    if (5 * in_vain > all && 5 * wasted_ > fates_)
+    const bool little = 10 * wasted_ < fates_;
+    const bool next_to_nothing = 20 * wasted_ < fates_ && 2 * fates_ > kRemembered;
+    if (5 * in_vain > all && !little)
         caution_ = std::min(caution_ + 1, kMostCaution);
-    else if (10 * wasted_ < fates_ && caution_ > 0)
-        --caution_;
+    else if (next_to_nothing || (little && caution_ > kSomeCaution))
+        caution_ -= caution_ > kNoCaution ? 1 : 0;
     for (; fates_ > kRemembered; fates_ /= 2) wasted_ /= 2;
 }
 
@@ -105,7 +107,7 @@ ReadAhead::Stream* ReadAhead::begin(std::uint64_t page, Access access) {
     if (access == Access::write) neighbour->access = Access::write;
     if (neighbour->next == page + 1) return nullptr;  // the same page again
     neighbour->next = page + 1;
-    if (++neighbour->length < kNeighbours << caution_) return nullptr;
+    if (++neighbour->length < neighbours(caution_)) return nullptr;
     Stream& oldest = *std::ranges::min_element(streams_, {}, &Stream::last_fault);
     oldest = {.begin = page + 1 - neighbour->length,
               .passed = page,

@@ -16,9 +16,10 @@
 // under way at once, and neither node waits for the other. A scan that passes markers over again
 // and again ends, too.
 //
-// Where a scan ends what is ahead of it is in vain. While more than a fifth of all, of which the
-// fate is known, is in vain, a scan must have gone further for as much ahead, and it takes more
-// neighbours in a row to start one: in the end this is switched off for all but long scans.
+// Where a scan ends what is ahead of it is in vain. While that is much of all, of which the fate is
+// known, a scan must have gone further for as much ahead, and it takes more neighbours in a row to
+// start one: in the end this is switched off for all but long scans. While it is next to nothing as
+// much is ahead of a scan as it went through.
 //
 // Pure; bounded: so many streams, so many pages ahead. Faults without order are remembered apart
 // and displace each other only: a stream, whose faults are rare, survives any number of them.
@@ -41,7 +42,7 @@ class ReadAhead {
   public:
     static constexpr std::uint64_t kOnTrial = 4;
     // Of a request of a scan one page in so many is a marker: more often where little is ahead.
-    static constexpr std::uint64_t kMarkers = 8, kOftenest = 8, kMarkerEvery = 64;
+    static constexpr std::uint64_t kMarkers = 4, kOftenest = 8, kMarkerEvery = 64;
     // Trust grows with every page that is touched in order, and shrinks by others; from kProof on a
     // stream is no trial, with less than none it ends.
     static constexpr int kProof = 4, kMostTrust = 4;
@@ -50,13 +51,18 @@ class ReadAhead {
     // Pages that are here and are passed over for each that may be asked for.
     static constexpr std::uint64_t kMostHere = 2;
     static constexpr std::size_t kStreams = 8, kCandidates = 16;
-    // In a row, that start a stream; for each step of caution twice as many.
-    static constexpr std::uint32_t kNeighbours = 2;
-    // Ahead of a scan is a page for so many that it went through, so that a fifth is in vain where
-    // it ends; for each step of caution half of that. But so many pages always, if there is no
-    // reason for caution: they are what is needed while one is under way.
-    static constexpr std::uint64_t kGoneForAhead = 4, kLeastOfScan = 8;
-    static constexpr unsigned kMostCaution = 4;
+    // From none, where scans go on and on, to most, where most of what was asked for is in vain.
+    static constexpr unsigned kNoCaution = 0, kSomeCaution = 1, kMostCaution = 5;
+    // In a row, that start a stream.
+    static constexpr std::uint32_t neighbours(unsigned caution) {
+        return 1U << std::max(caution, kSomeCaution);
+    }
+    // Ahead of a scan is a page for so many that it went through: usually a fifth is in vain where
+    // it ends. But at least kLeastOfScan: so many are needed while one is under way.
+    static constexpr std::uint64_t gone_for_one_ahead(unsigned caution) {
+        return caution == kNoCaution ? 1 : 2U << caution;
+    }
+    static constexpr std::uint64_t kLeastOfScan = 8;
     // Pages whose fate is known, after which it is weighed how many were wasted, and after which
     // what was before counts half.
     static constexpr std::uint64_t kWeighed = 16, kRemembered = 1024;
@@ -137,7 +143,7 @@ class ReadAhead {
     void follow(Stream& stream, std::uint64_t page);
 
     std::uint64_t most_;
-    unsigned caution_ = 0;
+    unsigned caution_ = kSomeCaution;
     std::uint64_t used_before_ = 0, wasted_before_ = 0;  // when it was weighed last
     std::uint64_t fates_ = 0, wasted_ = 0;               // that are remembered
     std::uint64_t time_ = 0;                             // counts faults

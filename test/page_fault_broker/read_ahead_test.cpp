@@ -99,7 +99,7 @@ TEST(ReadAhead, NeedsMoreNeighboursWhileMoreThanAFifthIsWasted) {
     ahead.on_fates(16, 8);  // too few to say anything
     EXPECT_EQ(neighbours(3000), 4u);
     for (std::uint64_t i = 1; i < 10; ++i) ahead.on_fates(12 + 12 * i, 4 + 4 * i);
-    EXPECT_EQ(neighbours(4000), ReadAhead::kNeighbours << ReadAhead::kMostCaution);
+    EXPECT_EQ(neighbours(4000), ReadAhead::neighbours(ReadAhead::kMostCaution));
     for (std::uint64_t i = 1; i < 40; ++i) ahead.on_fates(120 + 40 * i, 40);
     EXPECT_EQ(neighbours(5000), 2u);
 }
@@ -134,6 +134,7 @@ class FakeNode {
         markers_.erase(page);
         wasted_ += ahead_.erase(page);
     }
+    bool is_here(std::uint64_t page) const { return here_.contains(page); }
     std::uint64_t used() const { return used_; }
     std::uint64_t wasted() const { return wasted_; }
 
@@ -155,6 +156,22 @@ class FakeNode {
 };
 
 constexpr std::uint64_t kFar = 1'000'000;
+
+// The first is read ahead of with caution.
+TEST(ReadAhead, WhereScansAreLongMoreIsAheadOfTheNext) {
+    FakeNode node;
+    for (std::uint64_t i = 0; i < 4096; ++i) node.touch(i);
+    const auto ahead_after = [&](std::uint64_t first) {
+        for (std::uint64_t i = 0; i < 256; ++i) node.touch(first + i);
+        std::uint64_t ahead = 256;
+        while (node.is_here(first + ahead)) ++ahead;
+        return ahead - 256;
+    };
+    FakeNode fresh;
+    for (std::uint64_t i = 0; i < 256; ++i) fresh.touch(i);
+    EXPECT_FALSE(fresh.is_here(256 + 256 / 4));
+    EXPECT_GT(ahead_after(kFar), 128u);
+}
 
 // Of each scan what is ahead when it ends is in vain.
 TEST(ReadAhead, WhereScansAreShortAFifthAtMostIsInVain) {
