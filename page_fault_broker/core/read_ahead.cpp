@@ -29,8 +29,9 @@ ReadAhead::Advice ReadAhead::on_fault(PageNumber page, Access access, StillAhead
     if (wanted <= asked || looked >= kFarthest * most_) return advice;
     asking_ = stream;
     const std::uint64_t count = wanted - asked;
-    advice.request = {PageNumber{stream->end}, count, stream->fetches ? kMostHere * count : 0,
-                      stream->access, stream->marker_every};
+    advice.request = {PageNumber{stream->end}, count, 0, stream->access, stream->marker_every};
+    if (stream->fetches)
+        advice.request->most_here = kMostHere * (advice.request->is_on_trial() ? count : most_);
     return advice;
 }
 

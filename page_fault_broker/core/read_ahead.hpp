@@ -41,14 +41,15 @@ inline constexpr std::uint64_t kMaxReadAhead = 512;
 class ReadAhead {
   public:
     static constexpr std::uint64_t kOnTrial = 4;
-    // Of a request of a scan one page in so many is a marker: more often where little is ahead.
+    // Of a scan so many markers are ahead, one in kOftenest to kMarkerEvery pages.
     static constexpr std::uint64_t kMarkers = 4, kOftenest = 8, kMarkerEvery = 64;
     // Trust grows with every page that is touched in order, and shrinks by others; from kProof on a
     // stream is no trial, with less than none it ends.
     static constexpr int kProof = 4, kMostTrust = 4;
     // What it takes from that trust to leave out a marker.
     static constexpr int kDoubt = 2;
-    // Pages that are here and are passed over for each that may be asked for.
+    // Pages that are here and are passed over for each that a scan may have ahead: it costs little
+    // to look, and a scan that stops at them has to begin anew behind them.
     static constexpr std::uint64_t kMostHere = 2;
     static constexpr std::size_t kStreams = 8, kCandidates = 16;
     // From none, where scans go on and on, to most, where most of what was asked for is in vain.
