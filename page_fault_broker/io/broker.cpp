@@ -50,7 +50,8 @@ void Broker::on_fault(const Userfault& fault, coherence::Claimant claimant, Inst
     read_ahead_.on_fates(ahead_ledger_.counters().used, ahead_ledger_.counters().wasted);
     const coherence::ReadAhead::Advice advice = read_ahead_.on_fault(
         fault.page, fault.access,
-        [this](PageNumber first, PageNumber end) { return still_ahead(first, end); });
+        [this](PageNumber first, PageNumber end) { return still_ahead(first, end); },
+        [this](PageNumber first, PageNumber end) { return has_marker(first, end); });
     ahead_ledger_.on_passed(advice.passed_from, advice.passed_to);
     ahead_ledger_.on_fault(fault.page);
     if (table_.has(fault.page, PageFlag::on_touch)) {
@@ -224,9 +225,9 @@ void Broker::run_local(PageNumber page, const LocalEvent& event, ByteView conten
     if (before.permission != Permission::none && step.next.permission == Permission::none) {
         if (table_.has(page, PageFlag::on_touch)) companions_.on_wasted(page);
         companions_.on_lost(page);
+        ahead_ledger_.on_lost(page);
         table_.set(page, PageFlag::on_touch, false);
         table_.set(page, PageFlag::resting, false);
-        ahead_ledger_.on_lost(page);
         holds_.on_lost(page);
         resident_.on_lost(page);
     }

@@ -154,6 +154,7 @@ class Broker : private coherence::MemoryKeeper {
     Prefetched prefetch_one(PageNumber page, Access access, MapAhead map);
     void ask_for_companions(PageNumber of, coherence::Claimant claimant);
     std::uint64_t still_ahead(PageNumber first, PageNumber end) const;
+    bool has_marker(PageNumber first, PageNumber end) const;
     void hear_of(PageNumber page);
     void ask_ahead(const coherence::ReadAhead::Request& request, PageNumber after);
     void fault_when_possible(const Starved& what);

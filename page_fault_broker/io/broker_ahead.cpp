@@ -33,11 +33,11 @@ void Broker::ask_for_companions(PageNumber of, coherence::Claimant claimant) {
     }
 }
 
-// A page that is here to read is asked for to write only right behind the fault: it cannot be a
-// marker, so nothing else tells a scan that writes from writes all over the same pages, each of
-// which would take many pages away from their readers.
+// A page that is here to read is asked for to write only by a scan and only right behind the fault:
+// it cannot be a marker, so nothing else tells a scan that writes from writes all over the same
+// pages, each of which would take many pages away from their readers.
 void Broker::ask_ahead(const coherence::ReadAhead::Request& request, PageNumber after) {
-    const bool adjacent = request.first.value() == after.value() + 1;
+    const bool upgrades = !request.is_on_trial() && request.first.value() == after.value() + 1;
     const std::uint64_t pages = table_.homes().page_count();
     coherence::ReadAhead::Followed followed{.end = request.first};
     std::uint64_t counted = 0, passed_over = 0;
@@ -50,7 +50,7 @@ void Broker::ask_ahead(const coherence::ReadAhead::Request& request, PageNumber 
             if (coherence::ReadAhead::is_milestone(page)) hear_of(page);
         } else {
             const auto map = request.is_marker(page) ? MapAhead::on_touch : MapAhead::at_once;
-            const bool stays = here || (!adjacent && exists && permits(page, Access::read));
+            const bool stays = here || (!upgrades && exists && permits(page, Access::read));
             const Prefetched what =
                 stays ? Prefetched::here_already : prefetch_one(page, request.access, map);
             if (what == Prefetched::not_possible) break;
@@ -70,6 +70,12 @@ std::uint64_t Broker::still_ahead(PageNumber first, PageNumber end) const {
     for (std::uint64_t page = first.value(); page < end.value(); ++page)
         count += table_.has(PageNumber{page}, PageFlag::ahead) ? 1 : 0;
     return count;
+}
+
+bool Broker::has_marker(PageNumber first, PageNumber end) const {
+    for (std::uint64_t page = first.value(); page < end.value(); ++page)
+        if (ahead_ledger_.is_marker(PageNumber{page})) return true;
+    return false;
 }
 
 // Its next touch is a fault, by which the stream goes on.

@@ -16,6 +16,7 @@ class AheadLedgerTest : public ::testing::Test {
         for (std::uint64_t page = first; page < first + count; ++page)
             table_.set_local(PageNumber{page}, {.permission = Permission::shared});
     }
+    void mark(std::uint64_t page) { table_.set(PageNumber{page}, PageFlag::on_touch, true); }
     void expect(std::uint64_t asked, std::uint64_t used, std::uint64_t wasted) {
         EXPECT_EQ(ledger_.counters().asked, asked);
         EXPECT_EQ(ledger_.counters().used, used);
@@ -35,12 +36,26 @@ TEST_F(AheadLedgerTest, APageIsUsedAtItsFirstTouchOnly) {
     expect(1, 1, 0);
 }
 
-TEST_F(AheadLedgerTest, APageThatLeavesUntouchedIsWasted) {
-    ask(3, 2);
-    arrive(3, 2);
-    ledger_.on_lost(PageNumber{3});
-    ledger_.on_lost(PageNumber{9});  // nobody asked for it ahead
-    expect(2, 0, 1);
+TEST_F(AheadLedgerTest, AMarkerThatLeavesUntouchedIsWastedAndSoIsWhatLiesBehindIt) {
+    ask(3, 6);
+    arrive(3, 6);
+    mark(4);
+    mark(7);
+    ledger_.on_lost(PageNumber{4});
+    expect(6, 0, 3);  // 4, 5 and 6
+    ledger_.on_lost(PageNumber{8});
+    expect(6, 0, 4);
+    ledger_.on_lost(PageNumber{20});  // nobody asked for it ahead
+    expect(6, 0, 4);
+}
+
+TEST_F(AheadLedgerTest, OfWhatLeavesBeforeTheNextMarkerNothingIsKnown) {
+    ask(3, 4);
+    arrive(3, 4);
+    mark(5);
+    ledger_.on_lost(PageNumber{4});
+    ledger_.on_passed(PageNumber{3}, PageNumber{5});
+    expect(4, 1, 0);
 }
 
 TEST_F(AheadLedgerTest, WhatAScanPassedWasUsed) {
@@ -53,9 +68,11 @@ TEST_F(AheadLedgerTest, WhatAScanPassedWasUsed) {
 TEST_F(AheadLedgerTest, WhatLiesBehindAMarkerThatWasPassedOverIsWasted) {
     ask(1, 8);
     arrive(1, 8);
-    table_.set(PageNumber{4}, PageFlag::on_touch, true);
+    mark(4);
     ledger_.on_passed(PageNumber{1}, PageNumber{8});
-    expect(8, 3, 4);
+    expect(8, 3, 3);
+    ledger_.on_fault(PageNumber{4});  // late, but of use
+    expect(8, 4, 3);
 }
 
 TEST_F(AheadLedgerTest, WhatHadNotArrivedWasOvertaken) {
