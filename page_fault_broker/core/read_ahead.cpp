@@ -31,7 +31,7 @@ ReadAhead::Advice ReadAhead::on_fault(PageNumber page, Access access, StillAhead
     const std::uint64_t count = wanted - asked;
     advice.request = {PageNumber{stream->end}, count, 0, stream->access, stream->marker_every};
     if (stream->fetches)
-        advice.request->most_here = kMostHere * (advice.request->is_on_trial() ? count : most_);
+        advice.request->most_here = kMostHere * (advice.request->is_on_trial() ? count : wanted);
     return advice;
 }
 
