@@ -1,14 +1,9 @@
 #include "vmm/control/convert_fabric.hpp"
 
+#include "proto/overloaded.hpp"
+
 namespace vsmp::control {
 namespace {
-
-template <class... Ts>
-struct Overloaded : Ts... {
-    using Ts::operator()...;
-};
-template <class... Ts>
-Overloaded(Ts...) -> Overloaded<Ts...>;
 
 wire::PathStats::State to_wire(fabric::PathStats::State state) {
     switch (state) {

@@ -1,14 +1,10 @@
 // VcpuRunner's way into the guest and out of it.
 #include "proto/monotonic_clock.hpp"
+#include "proto/overloaded.hpp"
 #include "vmm/cpu/vcpu_runner.hpp"
 
 namespace vsmp::cpu {
 namespace {
-
-template <class... Handlers>
-struct Overloaded : Handlers... {
-    using Handlers::operator()...;
-};
 
 bool is_apic_page(Gpa gpa) {
     return gpa.value() >= kApicPage.value() && gpa.value() < kApicPage.value() + kPageSize;
