@@ -9,7 +9,12 @@ boot() { # NAME OPTION OF guest_xml.sh...
     name=$1
     shift
     guest_xml.sh --append 'vsmp.job=report' "$@" >/tmp/guest.xml
-    vsmp-run /tmp/guest.xml </dev/null 2>/tmp/errors | tr -d '\r' >/tmp/console || { cat /tmp/errors && exit 1; }
+    vsmp-run /tmp/guest.xml </dev/null 2>/tmp/errors | tr -d '\r' >/tmp/console
+    if ! grep -q '^VSMP-GUEST done' /tmp/console; then
+        echo "a guest did not boot ($name):" >&2
+        tail -n 20 /tmp/errors /tmp/console >&2
+        exit 1
+    fi
     echo "$name $(sed -n 's/^VSMP-GUEST up \(.*\)/\1/p' /tmp/console)"
 }
 

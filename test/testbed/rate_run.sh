@@ -4,6 +4,9 @@
 set -eu
 
 guest_xml.sh "$@" >/tmp/guest.xml
-vsmp-run --spread-after 'VSMP-JOB rate started' /tmp/guest.xml </dev/null 2>/tmp/errors | tr -d '\r' >/tmp/console || true
+vsmp-run --spread-after 'VSMP-JOB rate started' /tmp/guest.xml </dev/null 2>/tmp/errors | tr -d '\r' >/tmp/console
+if ! grep -q '^VSMP-JOB rate ok' /tmp/console; then
+    tail -n 20 /tmp/errors /tmp/console >&2
+    exit 1
+fi
 grep '^VSMP-RATE' /tmp/console
-grep -q '^VSMP-JOB rate ok' /tmp/console || { cat /tmp/errors && tail -n 20 /tmp/console && exit 1; }
