@@ -67,7 +67,6 @@ PortFabric::PortFabric(const FabricOptions& options, std::vector<std::unique_ptr
                                        .peer = NodeId{static_cast<std::uint8_t>(i)},
                                        .incarnation = LinkIncarnation{options.incarnation}}),
                             ports_.size());
-    for (Peer& peer : peers_) std::ranges::fill(peer.macs, kBroadcastMac);
 }
 
 void PortFabric::receive_frame(std::size_t port, ByteView frame, Instant now,
@@ -87,8 +86,9 @@ void PortFabric::receive_frame(std::size_t port, ByteView frame, Instant now,
     }
     const NodeId from = decoded->header.from;
     Peer& sender = peer(from);
-    ++sender.traffic[port].frames_received;
-    sender.traffic[port].bytes_received += frame.size();
+    Peer::Way& way = sender.ways[port];
+    ++way.frames_received;
+    way.bytes_received += frame.size();
     if (!sealer_) return accept(sender, port, *decoded, decoded->payload, now, deliver);
     if (const auto opened = sealer_->open(from, decoded->authenticated, decoded->payload))
         accept(sender, port, *decoded, *opened, now, deliver);
@@ -99,7 +99,7 @@ void PortFabric::receive_frame(std::size_t port, ByteView frame, Instant now,
 void PortFabric::accept(Peer& sender, std::size_t port, const DecodedFrame& decoded,
                         ByteView payload, Instant now, const Deliver& deliver) {
     // Fixed once it was met there: a stray frame must not lead the link astray.
-    if (!sender.link.path(port).known()) sender.macs[port] = decoded.source;
+    if (!sender.link.path(port).known()) sender.ways[port].mac = decoded.source;
     sender.link.receive(port, decoded.header, payload, now, deliver);
 }
 
@@ -133,15 +133,15 @@ bool PortFabric::queue_bytes(const Link::Outgoing& outgoing, const Port::Header&
 
 bool PortFabric::queue_frame(Peer& peer, const Link::Outgoing& outgoing) {
     const bool to_all = outgoing.header.kind == FrameKind::hello;
+    Peer::Way& way = peer.ways[outgoing.path];
     const auto encode = [&](std::span<std::byte> to) {
-        encode_frame(context_, to_all ? kBroadcastMac : peer.macs[outgoing.path],
-                     own_macs_[outgoing.path], outgoing.header, outgoing.payload, to);
+        encode_frame(context_, to_all ? kBroadcastMac : way.mac, own_macs_[outgoing.path],
+                     outgoing.header, outgoing.payload, to);
     };
     const Port::Header header{header_size(context_), encode};
     if (!queue_bytes(outgoing, header)) return false;
-    Peer::Traffic& traffic = peer.traffic[outgoing.path];
-    ++traffic.frames_sent;
-    traffic.bytes_sent += header.size + outgoing.payload.size() + context_.seal_overhead;
+    ++way.frames_sent;
+    way.bytes_sent += header.size + outgoing.payload.size() + context_.seal_overhead;
     return true;
 }
 
@@ -152,7 +152,7 @@ std::span<std::byte> PortFabric::compose() {
 }
 
 void PortFabric::send_composed(NodeId to, Channel channel, std::size_t size) {
-    has_messages_ = true;
+    note_message(to);
     if (composed_ && size >= kWorthKeeping)
         peer(to).link.send(channel, std::move(composed_), size);
     else if (composed_)  // which serves the next message
@@ -164,8 +164,6 @@ void PortFabric::send_composed(NodeId to, Channel channel, std::size_t size) {
 bool PortFabric::send_next(Peer& peer, Instant now) {
     while (const Link::Outgoing* outgoing = peer.link.next(now, full_ports_)) {
         if (queue_frame(peer, *outgoing)) {
-            // On its way before it is noted down; several share what it costs to hand them over.
-            if (only_one_waits_) ports_[outgoing->path]->flush();
             peer.link.transmitted(now);
             return true;
         }
@@ -196,14 +194,23 @@ void PortFabric::send_from_all(Instant now, Wants wants) {
     if (full_ports_ != 0) retry_at_ = now + kRetryTransmit;
 }
 
+// A message that came alone is on its way before it is noted down, and nobody else is asked;
+// several share what it costs to hand them over. False: there is more to send.
+bool PortFabric::send_lone_message(Instant now) {
+    Link& link = peers_[newest_to_].link;
+    if (link.waiting() != 1) return false;
+    const Link::Outgoing* outgoing = link.next(now);
+    if (outgoing == nullptr || !queue_frame(peers_[newest_to_], *outgoing)) return false;
+    if (!ports_[outgoing->path]->flush()) retry_at_ = now + kRetryTransmit;
+    link.transmitted(now);
+    return link.waiting() == 0;
+}
+
 // Messages that were queued meanwhile, before anything that nobody waits for.
 void PortFabric::send_messages(Instant now) {
-    if (!std::exchange(has_messages_, false)) return;
-    std::size_t waiting = 0;
-    for (const Peer& peer : peers_) waiting += peer.link.waiting();
-    only_one_waits_ = waiting == 1;
+    const std::size_t count = std::exchange(new_messages_, 0);
+    if (count == 0 || (count == 1 && send_lone_message(now))) return;
     send_from_all(now, [](const Link& link) { return link.waiting() > 0; });
-    only_one_waits_ = false;
 }
 
 // Acknowledgements, timers, and what comes of them.
@@ -263,7 +270,7 @@ void PortFabric::reconnect(NodeId id) {
     identity.incarnation = LinkIncarnation{incarnation};
     identity.former = at.link.peer_incarnation();
     at.link = make_link(identity);
-    std::ranges::fill(at.macs, kBroadcastMac);
+    for (Peer::Way& way : at.ways) way.mac = kBroadcastMac;
     credit_.release(id.value());
 }
 

@@ -19,7 +19,7 @@ class PortFabric final : public Fabric {
                std::unique_ptr<FrameSealer> sealer, UniqueFd epoll);
 
     void send(NodeId to, Channel channel, ByteView head, ByteView body) override {
-        has_messages_ = true;
+        note_message(to);
         peer(to).link.send(channel, head, body);
     }
 
@@ -51,16 +51,15 @@ class PortFabric final : public Fabric {
 
   private:
     struct Peer {
-        Peer(Link own_link, std::size_t ports)
-            : link(std::move(own_link)), macs(ports), traffic(ports) {}
+        Peer(Link own_link, std::size_t ports) : link(std::move(own_link)), ways(ports) {}
         Link link;
-        std::vector<MacAddress> macs;  // by port; broadcast until its hello came there
-        PeerCounters before;           // of links that are gone
-        struct Traffic {
+        struct Way {
+            MacAddress mac = kBroadcastMac;  // until its hello came there
             std::uint64_t frames_sent = 0, frames_received = 0;
             std::uint64_t bytes_sent = 0, bytes_received = 0;
         };
-        std::vector<Traffic> traffic;  // by port
+        std::vector<Way> ways;  // by port
+        PeerCounters before;    // of links that are gone
         std::uint64_t not_authentic = 0;
     };
 
@@ -75,7 +74,12 @@ class PortFabric final : public Fabric {
     void receive_frame(std::size_t port, ByteView frame, Instant now, const Deliver& deliver);
     void accept(Peer& sender, std::size_t port, const DecodedFrame& decoded, ByteView payload,
                 Instant now, const Deliver& deliver);
+    void note_message(NodeId to) {
+        ++new_messages_;
+        newest_to_ = to.value();
+    }
     void send_messages(Instant now);
+    bool send_lone_message(Instant now);
     void tend_links(Instant now);
     template <class Wants>
     void send_from_all(Instant now, Wants wants);
@@ -93,8 +97,8 @@ class PortFabric final : public Fabric {
     CreditPool credit_;
     LinkPaths paths_;
     std::vector<Peer> peers_;          // index = NodeId; self's is never used
-    bool has_messages_ = false;        // perhaps: some were queued since the last round
-    bool only_one_waits_ = false;      // of all messages, in this round
+    std::size_t new_messages_ = 0;     // queued since the last round
+    std::size_t newest_to_ = 0;        // the peer of the last of them
     std::size_t first_turn_ = 0;       // whose turn it is first
     PathMask full_ports_ = 0;          // took no more in this round
     std::optional<Instant> retry_at_;  // a port took no more

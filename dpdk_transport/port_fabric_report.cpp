@@ -31,11 +31,11 @@ PeerCounters PortFabric::counters(NodeId id) const {
     const Peer& p = peer(id);
     PeerCounters counters = p.link.counters();
     counters += p.before;
-    for (const Peer::Traffic& traffic : p.traffic) {
-        counters.frames_sent += traffic.frames_sent;
-        counters.frames_received += traffic.frames_received;
-        counters.bytes_sent += traffic.bytes_sent;
-        counters.bytes_received += traffic.bytes_received;
+    for (const Peer::Way& way : p.ways) {
+        counters.frames_sent += way.frames_sent;
+        counters.frames_received += way.frames_received;
+        counters.bytes_sent += way.bytes_sent;
+        counters.bytes_received += way.bytes_received;
     }
     counters.rejected += p.not_authentic;
     return counters;
@@ -62,16 +62,16 @@ std::vector<PathStats> PortFabric::paths(NodeId id) const {
     std::vector<PathStats> all;
     for (std::size_t i = 0; i < ports_.size(); ++i) {
         const Path& path = p.link.path(i);
-        const Peer::Traffic& traffic = p.traffic[i];
+        const Peer::Way& way = p.ways[i];
         all.push_back({.port = ports_[i]->name(),
                        .state = state_of(path),
                        .mtu = path.mtu(),
                        .agreed_mtu = path.agreed_mtu(),
                        .round_trip = p.link.round_trip(i),
-                       .frames_sent = traffic.frames_sent,
-                       .frames_received = traffic.frames_received,
-                       .bytes_sent = traffic.bytes_sent,
-                       .bytes_received = traffic.bytes_received});
+                       .frames_sent = way.frames_sent,
+                       .frames_received = way.frames_received,
+                       .bytes_sent = way.bytes_sent,
+                       .bytes_received = way.bytes_received});
     }
     return all;
 }
