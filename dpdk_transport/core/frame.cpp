@@ -145,7 +145,7 @@ void encode_frame(const FrameContext& context, const MacAddress& destination,
                   const MacAddress& source, const FrameHeader& header, ByteView payload,
                   std::span<std::byte> to) {
     const std::size_t ethernet_size = header_size(context) - kMtuOverhead;
-    VSMP_CHECK(to.size() >= header_size(context), "room for a header");
+    VSMP_CHECK(to.size() >= ethernet_size + kMtuOverhead, "room for a header");
     ByteWriter ethernet{to.first(ethernet_size)};
     write_mac(ethernet, destination);
     write_mac(ethernet, source);

@@ -50,6 +50,7 @@ Link::Link(const LinkIdentity& identity, const LinkTiming& timing, const LinkPat
     const std::size_t smallest = kMtuOverhead + seal_overhead_;
     for (std::size_t mtu : paths.mtus)
         paths_.emplace_back(timing, std::min(mtu, smallest + kMaxPayload), smallest);
+    segment_size_ = find_segment_size();
 }
 
 std::string Link::peer_name() const {
@@ -69,22 +70,23 @@ void Link::send(Channel channel, ByteView head, ByteView body) {
     VSMP_CHECK(head.size() + body.size() <= kMaxPayload, "message larger than a frame");
     if (state_ == PeerState::lost) return;
     disturbed_ = true;
-    count_taken(send_.push(channel, head, body));
+    if (!send_.push(channel, head, body)) [[unlikely]]
+        return refuse_message();
+    ++counters_.messages_sent;
 }
 
 void Link::send(Channel channel, KeptFrame message, std::size_t size) {
     VSMP_CHECK(size <= kMaxPayload, "message larger than a frame");
     if (state_ == PeerState::lost) return;
     disturbed_ = true;
-    count_taken(send_.push(channel, std::move(message), size));
+    if (!send_.push(channel, std::move(message), size)) [[unlikely]]
+        return refuse_message();
+    ++counters_.messages_sent;
 }
 
-void Link::count_taken(bool taken) {
-    if (taken) [[likely]]
-        ++counters_.messages_sent;
-    else
-        lose(peer_name() + " takes no messages: " + std::to_string(timing_.queue_limit) +
-             " are waiting for it");
+void Link::refuse_message() {
+    lose(peer_name() + " takes no messages: " + std::to_string(timing_.queue_limit) +
+         " are waiting for it");
 }
 
 void Link::receive_foreign(std::uint8_t version) {
@@ -121,6 +123,7 @@ void Link::receive(std::size_t path_index, const FrameHeader& header, ByteView p
     if (header.kind == FrameKind::hello) path.hello_came();
     if (header.kind == FrameKind::hello || (header.kind == FrameKind::welcome && for_us)) {
         path.meet(header.mtu);
+        segment_size_ = find_segment_size();
         peer_ = header.sender;
         heard_at_ = now;
     }
@@ -184,6 +187,7 @@ void Link::receive_probe(std::size_t path, const FrameHeader& header, ByteView p
         return;
     }
     if (const auto taken = paths_[path].probe_acked(header.mtu, now)) send_.sample(path, *taken);
+    segment_size_ = find_segment_size();
     send_.forgive(path);
 }
 
@@ -289,7 +293,7 @@ bool Link::ack_due(Instant now) const {
 }
 
 // Any path must be able to carry any segment: traffic may have to move.
-std::size_t Link::segment_size() const {
+std::size_t Link::find_segment_size() const {
     std::size_t mtu = kLargestEthernetPayload + seal_overhead_;
     for (const Path& path : paths_)
         if (path.known()) mtu = std::min(mtu, path.mtu());
@@ -298,6 +302,11 @@ std::size_t Link::segment_size() const {
 
 // The least busy one that is alive and carries the frame; a suspect if there is no other.
 std::optional<std::size_t> Link::choose_path(std::size_t payload, PathMask blocked) const {
+    const auto carries = [&](std::size_t i) {
+        return (blocked >> i & 1) == 0 && paths_[i].known() &&
+               payload + kMtuOverhead + seal_overhead_ <= paths_[i].mtu();
+    };
+    if (paths_.size() == 1) return carries(0) ? std::optional<std::size_t>{0} : std::nullopt;
     std::optional<std::size_t> best;
     const auto worse = [&](std::size_t a, std::size_t b) {
         const bool suspect_a = paths_[a].state() == Path::State::suspect;
@@ -305,11 +314,8 @@ std::optional<std::size_t> Link::choose_path(std::size_t payload, PathMask block
         if (suspect_a != suspect_b) return suspect_a;
         return send_.path(a).in_flight > send_.path(b).in_flight;
     };
-    for (std::size_t i = 0; i < paths_.size(); ++i) {
-        if ((blocked >> i & 1) != 0 || !paths_[i].known()) continue;
-        if (payload + kMtuOverhead + seal_overhead_ > paths_[i].mtu()) continue;
-        if (!best || worse(*best, i)) best = i;
-    }
+    for (std::size_t i = 0; i < paths_.size(); ++i)
+        if (carries(i) && (!best || worse(*best, i))) best = i;
     return best;
 }
 
@@ -321,6 +327,7 @@ void Link::begin_frame(FrameKind kind) {
 }
 
 bool Link::plan_control(PathMask blocked) {
+    if (!has_due()) return false;
     for (std::size_t i = 0; i < paths_.size(); ++i) {
         if ((blocked >> i & 1) != 0 || !paths_[i].has_due()) continue;
         const Path::Due due = paths_[i].due();
@@ -339,7 +346,7 @@ bool Link::plan_control(PathMask blocked) {
 
 bool Link::plan_data(PathMask blocked) {
     SendWindow::Frame& frame = plan_.frame;
-    if (!send_.next(segment_size(), frame)) return false;
+    if (!send_.next(segment_size_, frame)) return false;
     const auto path = choose_path(frame.segment->size, blocked);
     if (!path) return false;
     plan_.what = Plan::What::data;

@@ -120,7 +120,7 @@ class Link {
         return state_ == PeerState::up ? Path::LinkState::up : Path::LinkState::connecting;
     }
     void lose(std::string why);
-    void count_taken(bool taken);
+    void refuse_message();
     bool may_come_from_peer(const FrameHeader& header);
     void receive_data(std::size_t path, const FrameHeader& header, ByteView payload, Instant now,
                       const Deliver& deliver);
@@ -137,7 +137,7 @@ class Link {
         return false;
     }
     bool ack_due(Instant now) const;
-    std::size_t segment_size() const;
+    std::size_t find_segment_size() const;
     std::optional<std::size_t> choose_path(std::size_t payload, PathMask blocked) const;
     void begin_frame(FrameKind kind);
     bool plan_control(PathMask blocked);
@@ -152,6 +152,7 @@ class Link {
     LinkTiming timing_;
     std::size_t seal_overhead_;
     std::vector<Path> paths_;
+    std::size_t segment_size_ = 0;  // largest payload that every path carries
     SendWindow send_;
     ReceiveWindow receive_;
     Streams streams_;

@@ -8,8 +8,7 @@
 
 namespace vsmp::fabric {
 
-ReceiveWindow::ReceiveWindow(std::size_t size)
-    : size_(size), here_(std::max<std::size_t>(1, size / 64)) {
+ReceiveWindow::ReceiveWindow(std::size_t size) : size_(size) {
     VSMP_CHECK(std::has_single_bit(size) && size <= kSelectiveReach, "size of a window");
 }
 

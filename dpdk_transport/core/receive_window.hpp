@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "dpdk_transport/core/acknowledgement.hpp"
 
@@ -34,7 +33,7 @@ class ReceiveWindow {
     bool has_gap() const { return early_ > 0; }
 
   private:
-    std::size_t slot(std::uint32_t sequence) const { return sequence & (64 * here_.size() - 1); }
+    std::size_t slot(std::uint32_t sequence) const { return sequence & (kSelectiveReach - 1); }
     bool here(std::uint32_t sequence) const {
         return (here_[slot(sequence) / 64] >> slot(sequence) % 64 & 1) != 0;
     }
@@ -43,10 +42,10 @@ class ReceiveWindow {
     }
 
     std::size_t size_;
-    std::vector<std::uint64_t> here_;  // bits by sequence, modulo their number
-    std::size_t early_ = 0;            // how many are set
-    std::uint32_t next_ = 0;           // first sequence that is missing
-    std::uint32_t limit_ = 0;          // first sequence that is not granted
+    Selective here_{};         // bits by sequence, modulo their number
+    std::size_t early_ = 0;    // how many are set
+    std::uint32_t next_ = 0;   // first sequence that is missing
+    std::uint32_t limit_ = 0;  // first sequence that is not granted
 };
 
 }  // namespace vsmp::fabric

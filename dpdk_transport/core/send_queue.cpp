@@ -24,18 +24,21 @@ SendQueue::Line SendQueue::line_of(Channel channel) {
     return Line::none;
 }
 
-std::uint32_t SendQueue::take_message() {
-    if (free_.empty()) {
-        free_.push_back(static_cast<std::uint32_t>(messages_.size()));
-        messages_.emplace_back();
-    }
+void SendQueue::add_message() {
+    free_.push_back(static_cast<std::uint32_t>(messages_.size()));
+    messages_.emplace_back();
+}
+
+inline std::uint32_t SendQueue::take_message() {
+    if (free_.empty()) [[unlikely]]
+        add_message();
     const std::uint32_t index = free_.back();
     free_.pop_back();
     messages_[index].in_use = 1;
     return index;
 }
 
-void SendQueue::line_up(std::uint32_t index, Channel channel, std::size_t size) {
+inline void SendQueue::line_up(std::uint32_t index, Channel channel, std::size_t size) {
     Message& message = messages_[index];
     message.bytes = message.kept ? message.kept.payload() : message.own.data();
     message.channel = channel;

@@ -68,6 +68,7 @@ class SendQueue {
     };
 
     std::uint32_t take_message();
+    void add_message();
     void line_up(std::uint32_t index, Channel channel, std::size_t size);
     enum class Line : std::uint8_t { node, urgent, bulk, none };
     static Line line_of(Channel channel);

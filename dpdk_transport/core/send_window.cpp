@@ -20,29 +20,24 @@ void SendWindow::clear() {
     lost_ = 0;
     overtaken_until_.reset();
     for (PathUse& path : paths_) path.in_flight = path.asked = 0;
+    flying_ = 0;
 }
 
 void SendWindow::grant(std::uint32_t limit) {
     if (sequence_distance(limit_, limit) > 0) limit_ = limit;
 }
 
-std::size_t SendWindow::flying() const {
-    std::size_t sum = 0;
-    for (const PathUse& path : paths_) sum += path.in_flight;
-    return sum;
-}
-
 std::size_t SendWindow::room() const {
     const auto granted = static_cast<std::size_t>(std::max(0, sequence_distance(next_, limit_)));
-    const std::size_t in_flight = std::min(flying(), flight_);
-    return std::min({granted, ring_.size() - (next_ - first_), flight_ - in_flight});
+    const std::size_t may_fly = flight_ - std::min(flying_, flight_);
+    return std::min(may_fly, std::min(granted, timing_.window - (next_ - first_)));
 }
 
 // An eighth of what may be in flight is for what must not wait behind bulk.
 SendQueue::Admit SendWindow::admit() const {
     const std::size_t left = room();
     if (left == 0) return SendQueue::Admit::none;
-    const std::size_t reserve = (left + flying()) / 8;
+    const std::size_t reserve = (left + flying_) / 8;
     return left > reserve ? SendQueue::Admit::all : SendQueue::Admit::all_but_bulk;
 }
 
@@ -95,6 +90,7 @@ void SendWindow::transmitted(const Frame& sent, std::size_t path_index, Instant 
         ++next_;
     }
     PathUse& path = paths_[path_index];
+    ++flying_;
     if (path.in_flight++ == 0) {
         path.timer_start = now;
         if (path.timeouts == 0) path.last_progress = now;
@@ -108,6 +104,7 @@ void SendWindow::transmitted(const Frame& sent, std::size_t path_index, Instant 
 void SendWindow::leave_flight(const InFlight& frame) {
     PathUse& path = paths_[frame.path];
     --path.in_flight;
+    --flying_;
     if (frame.times_sent > 1) --path.asked;
 }
 
@@ -122,7 +119,7 @@ void SendWindow::lose(std::uint32_t sequence, Cause cause) {
 // The peer names a sequence that it had already. What was sent again for nothing tells how to wait.
 void SendWindow::came_again(std::uint16_t low_bits) {
     const auto back = static_cast<std::uint16_t>(next_ - low_bits);
-    if (back == 0 || back > ring_.size()) return;
+    if (back == 0 || back > timing_.window) return;
     InFlight& frame = at(next_ - back);
     if (frame.times_sent < 2 || frame.was_needless) return;
     frame.was_needless = true;

@@ -117,11 +117,10 @@ class SendWindow {
         AckScope scope{};
     };
 
-    InFlight& at(std::uint32_t sequence) { return ring_[sequence & (ring_.size() - 1)]; }
+    InFlight& at(std::uint32_t sequence) { return ring_[sequence & (timing_.window - 1)]; }
     const InFlight& at(std::uint32_t sequence) const {
-        return ring_[sequence & (ring_.size() - 1)];
+        return ring_[sequence & (timing_.window - 1)];
     }
-    std::size_t flying() const;
     std::size_t room() const;
     SendQueue::Admit admit() const;
     void show(const InFlight& what, Frame& frame) const;
@@ -142,6 +141,7 @@ class SendWindow {
     std::uint32_t limit_ = 0;             // first sequence that the peer does not grant
     std::array<std::uint16_t, kStreams> order_{};
     std::size_t flight_;                      // most frames in flight now
+    std::size_t flying_ = 0;                  // over all paths
     std::size_t lost_ = 0;                    // how many in flight are lost
     std::uint32_t lost_from_ = 0;             // none before this sequence is
     std::optional<Instant> overtaken_until_;  // when more of what was overtaken is lost
